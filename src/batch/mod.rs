@@ -1,0 +1,1 @@
+//! Drives the same operators over history.

@@ -1,0 +1,163 @@
+//! A source as it was declared: a log with typed columns, an event time and a watermark.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::model::batch::admitted_schema;
+
+/// Where the value of a column comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnKind {
+    /// A field of the record.
+    Physical,
+    /// `AS (expression)` over the other columns: SQL text, evaluated after decoding.
+    Computed(String),
+    /// `METADATA FROM '…'`.
+    Metadata(MetadataField),
+}
+
+/// Record metadata a column can be bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetadataField {
+    Partition,
+    Offset,
+    Timestamp,
+    Key,
+    Headers,
+}
+
+/// One declared column.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ColumnDef {
+    pub name: String,
+    /// Canonical Arrow type: text is `Utf8`, timestamps µs UTC, bytes `Binary`.
+    pub data_type: DataType,
+    pub nullable: bool,
+    pub kind: ColumnKind,
+}
+
+/// `WATERMARK FOR column AS column - delay`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WatermarkDef {
+    /// The event-time column: physical or metadata, of the timestamp type.
+    pub column: String,
+    pub delay_us: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connector {
+    Kafka,
+    File,
+    Datagen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    Json,
+    Csv,
+    Parquet,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum JsonTimestamp {
+    #[default]
+    Rfc3339,
+    EpochSeconds,
+    EpochMillis,
+    EpochMicros,
+}
+
+/// How JSON oddities are judged (`json.*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct JsonOptions {
+    pub timestamp: JsonTimestamp,
+    /// `"5"` is read as 5 and `5` as text.
+    pub coerce: bool,
+    /// `"NaN"`, `"inf"`, `1e999` are read as floats instead of rejected.
+    pub nonfinite: bool,
+    /// Undeclared fields reject the record instead of being ignored.
+    pub reject_unknown: bool,
+}
+
+/// Where reading a Kafka topic starts the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StartupMode {
+    #[default]
+    Earliest,
+    Latest,
+    /// The first record at or after this time, ms since the epoch.
+    Timestamp(i64),
+}
+
+/// The options of a source, checked and typed. `${…}` is already expanded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceOptions {
+    pub connector: Connector,
+    /// URL, directory or glob (file).
+    pub path: Option<String>,
+    pub topic: Option<String>,
+    /// `properties.*` without the prefix, for librdkafka.
+    pub properties: Vec<(String, String)>,
+    pub startup: StartupMode,
+    pub partitioned_by: Vec<String>,
+    pub format: Format,
+    pub json: JsonOptions,
+    /// URL of Parquet history; `None` = `path` for files, nothing for Kafka.
+    pub history: Option<String>,
+    pub archive: bool,
+    /// URL; `None` = `<home>/dead_letter/`.
+    pub dead_letter: Option<String>,
+    pub max_future_us: i64,
+    pub idle_timeout_us: i64,
+    pub message_bytes_max: usize,
+    /// datagen: rows in all, rows per second of wall time (`None` = as fast as possible), seed.
+    pub datagen_rows: Option<u64>,
+    pub datagen_rate: Option<u64>,
+    pub datagen_seed: u64,
+}
+
+/// A source: name, columns, watermark, options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceDef {
+    pub name: String,
+    pub columns: Vec<ColumnDef>,
+    pub watermark: WatermarkDef,
+    pub options: SourceOptions,
+    /// The statement as printed by SHOW CREATE: normalised, `${…}` unexpanded, secrets included
+    /// as written.
+    pub sql: String,
+}
+
+impl SourceDef {
+    pub fn column(&self, name: &str) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+
+    fn schema_of(&self, keep: impl Fn(&ColumnKind) -> bool) -> SchemaRef {
+        let kept = self.columns.iter().filter(|c| keep(&c.kind));
+        Arc::new(Schema::new(
+            kept.map(|c| Field::new(&c.name, c.data_type.clone(), c.nullable)).collect::<Vec<_>>(),
+        ))
+    }
+
+    /// Every declared column, in order.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema_of(|_| true)
+    }
+
+    /// What a decoder produces: the physical columns, in declared order.
+    pub fn physical_schema(&self) -> SchemaRef {
+        self.schema_of(|kind| *kind == ColumnKind::Physical)
+    }
+
+    /// What the archive keeps: physical and metadata columns, without computed ones.
+    pub fn stored_schema(&self) -> SchemaRef {
+        self.schema_of(|kind| !matches!(kind, ColumnKind::Computed(_)))
+    }
+
+    /// [`Self::schema`] and the system columns: the schema of admitted batches.
+    pub fn admitted_schema(&self) -> SchemaRef {
+        admitted_schema(&self.schema())
+    }
+}

@@ -1,0 +1,1 @@
+//! Epochs: what is durable, and how a home is recovered.

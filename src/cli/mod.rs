@@ -1,0 +1,1 @@
+//! Arguments, commands, REPL: the only room that prints or exits.

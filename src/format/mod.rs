@@ -1,0 +1,1 @@
+//! Bytes ↔ rows: one message gives one row or one dead letter.

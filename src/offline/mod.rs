@@ -1,0 +1,1 @@
+//! Final rows and the archive as Parquet.

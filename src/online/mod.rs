@@ -1,0 +1,1 @@
+//! Current values: Redis and the embedded store.

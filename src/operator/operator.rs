@@ -1,0 +1,80 @@
+//! The contract between drivers (`runtime`, `batch`) and stateful operators.
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use crate::error::Result;
+use crate::model::time::EventTime;
+use crate::state::snapshot::Snapshot;
+
+/// Whether a probe at t sees rows at t itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// `< t`.
+    Strict,
+    /// `<= t`.
+    Inclusive,
+}
+
+/// An incremental operator: rows in, result batches out (layouts: `plan::dataflow`).
+///
+/// # Contract
+/// - Rows come in any order of time, but never at or before a watermark already given
+///   (`_time >= watermark`), and (partition, offset) pairs are distinct.
+/// - The result rows emitted up to a watermark depend only on the set of rows given, never on
+///   their order, the batching or the watermarks in between; `snapshot` then `restore` into a
+///   fresh operator changes nothing.
+/// - `on_watermark` never goes back; `EventTime::INFINITY` ends the input.
+/// - `probe` does not change the state.
+/// - Wrong input is our own bug (assert); data never makes an operator fail.
+pub trait Operator: Send {
+    /// Takes a step batch in. `shard` is recorded with new keys when shards are partitions; with
+    /// key groups the operator derives the shard from the key.
+    fn on_batch(&mut self, step: &RecordBatch) -> Result<()>;
+
+    /// Everything before `watermark` is final: appends result batches to `out`. Trailing windows
+    /// emit one row per input row with `_time < watermark`; group windows one row per
+    /// (key, window) with `window_end <= watermark`.
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Vec<RecordBatch>) -> Result<()>;
+
+    /// For history read key by key: rows sorted by (key, time, partition, offset), a key never
+    /// comes back later, memory is that of one key. Emits what `on_watermark(INFINITY)` would.
+    /// `finish` is true with the last batch (which may be empty).
+    fn on_sorted(
+        &mut self,
+        step: &RecordBatch,
+        finish: bool,
+        out: &mut Vec<RecordBatch>,
+    ) -> Result<()>;
+
+    /// The current value of every key touched since the last call (trailing windows: result rows
+    /// anchored at the key's newest row; group windows: the newest window closed since), with
+    /// the time it holds for in `_time` (`window_end`). Empty for operators built without a
+    /// current front.
+    fn drain_current(&mut self) -> Result<Option<RecordBatch>>;
+
+    /// `f(key, t)` for each row of `keys` and `times` (semantics §4): a result batch with one row
+    /// per request, in order, and whether the key is known (`present`). Columns anchored at a
+    /// row are NULL when there is none.
+    fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed>;
+
+    /// Everything needed to continue.
+    fn snapshot(&self) -> Result<Snapshot>;
+
+    /// Adds the shards of a snapshot to a fresh operator (may be called once per shard).
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;
+
+    /// Estimate of the bytes held.
+    fn state_bytes(&self) -> usize;
+
+    /// Number of keys held.
+    fn key_count(&self) -> usize;
+}
+
+/// The answer to a probe.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// Result batch, one row per request.
+    pub rows: RecordBatch,
+    /// Per request: a row (or closed window) of the key lies at or before t within reach.
+    pub present: Vec<bool>,
+}

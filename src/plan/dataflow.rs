@@ -1,0 +1,205 @@
+//! The plan of a feature as data: what to evaluate per row, which state to keep, what to emit.
+//!
+//! ```text
+//! admitted batch ── Preparation (filter, expressions) ──► step batch
+//! step batch ── operator (TrailingSpec | GroupSpec) ──► result batch
+//! result batch ── Projection (post) ──► final rows / current values
+//! ```
+//!
+//! *Step batch*: key columns `k0…`, then `_time` (µs UTC, not NULL), `_partition` (Int32),
+//! `_offset` (Int64), then value columns `v0…` (aggregate arguments, tie-breakers, current-row
+//! columns, each expression once).
+//! *Result batch* of a trailing window: key columns, `_time`, value columns named in
+//! `TrailingSpec::carried`, one column `a0…` per slot. Of a group window: key columns,
+//! `window_start`, `window_end`, one column `a0…` per slot.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::aggregate::kind::AggregateSpec;
+use crate::error::Result;
+use crate::model::key::canonical_f64;
+
+/// Names of the fixed columns of a step batch, after the key columns.
+pub const TIME_COLUMN: &str = "_time";
+pub const WINDOW_START_COLUMN: &str = "window_start";
+pub const WINDOW_END_COLUMN: &str = "window_end";
+
+/// Expressions evaluated over a batch. Expressions never fail on a row: planning has wrapped
+/// whatever could (see `plan::lenient`); floats in the result are canonical.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    pub expressions: Vec<Arc<dyn PhysicalExpr>>,
+    pub schema: SchemaRef,
+}
+
+impl Projection {
+    /// Evaluates over `input` (whose schema the expressions were made for).
+    pub fn evaluate(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        let rows = input.num_rows();
+        let mut columns = Vec::with_capacity(self.expressions.len());
+        for (expression, field) in self.expressions.iter().zip(self.schema.fields()) {
+            let array = canonical(expression.evaluate(input)?.into_array(rows)?);
+            columns.push(if array.data_type() == field.data_type() {
+                array
+            } else {
+                arrow::compute::cast(&array, field.data_type())?
+            });
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+}
+
+/// One zero and one NaN in float columns; other columns as they are.
+pub fn canonical(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float64 => {
+            let floats = array.as_primitive::<Float64Type>();
+            let odd = |x: &f64| x.is_nan() || x.to_bits() == (-0.0f64).to_bits();
+            if floats.values().iter().any(odd) {
+                Arc::new(floats.unary::<_, Float64Type>(canonical_f64))
+            } else {
+                array
+            }
+        }
+        DataType::Float32 => {
+            let floats = array.as_primitive::<Float32Type>();
+            let fix = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
+            Arc::new(floats.unary::<_, Float32Type>(fix))
+        }
+        _ => array,
+    }
+}
+
+/// Admitted batch → step batch.
+#[derive(Clone, Debug)]
+pub struct Preparation {
+    /// WHERE; rows where it is not true are dropped.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    pub projection: Projection,
+}
+
+impl Preparation {
+    pub fn evaluate(&self, admitted: &RecordBatch) -> Result<RecordBatch> {
+        let Some(filter) = &self.filter else { return self.projection.evaluate(admitted) };
+        let mask = filter.evaluate(admitted)?.into_array(admitted.num_rows())?;
+        let mask: BooleanArray = arrow::compute::prep_null_mask_filter(mask.as_boolean());
+        if mask.true_count() == mask.len() {
+            return self.projection.evaluate(admitted);
+        }
+        self.projection.evaluate(&filter_record_batch(admitted, &mask)?)
+    }
+}
+
+/// The extent of a trailing frame; it always ends at the current row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FrameExtent {
+    /// `[t − preceding, t]`, both ends closed, peers included; `None` = UNBOUNDED PRECEDING.
+    Range { preceding_us: Option<i64> },
+    /// The row itself and `preceding` rows before it; `None` = UNBOUNDED PRECEDING.
+    Rows { preceding: Option<u64> },
+}
+
+/// One more ORDER BY column after the event time: breaks ties before log order does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TieBreak {
+    /// Value column of the step batch.
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameSpec {
+    pub extent: FrameExtent,
+    /// ROWS frames only; empty = event time, then log order.
+    pub ties: Vec<TieBreak>,
+}
+
+/// One accumulator: an aggregate over a frame (`frame` is 0 for group windows).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SlotSpec {
+    pub frame: usize,
+    pub aggregate: AggregateSpec,
+}
+
+/// A trailing-window operator: one buffer per key, many frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailingSpec {
+    pub key_types: Vec<DataType>,
+    /// Types of the value columns of the step batch.
+    pub value_types: Vec<DataType>,
+    pub frames: Vec<FrameSpec>,
+    pub slots: Vec<SlotSpec>,
+    /// Value columns that the post expressions read (current-row columns), in result order.
+    pub carried: Vec<usize>,
+}
+
+/// A group-window operator: TUMBLE (`slide == size`) or HOP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSpec {
+    pub key_types: Vec<DataType>,
+    pub value_types: Vec<DataType>,
+    pub size_us: i64,
+    pub slide_us: i64,
+    pub offset_us: i64,
+    pub slots: Vec<SlotSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowSpec {
+    Trailing(TrailingSpec),
+    Group(GroupSpec),
+}
+
+impl WindowSpec {
+    pub fn key_types(&self) -> &[DataType] {
+        match self {
+            Self::Trailing(spec) => &spec.key_types,
+            Self::Group(spec) => &spec.key_types,
+        }
+    }
+}
+
+/// A feature ready to run.
+#[derive(Clone, Debug)]
+pub struct FeaturePlan {
+    pub feature: String,
+    pub version: u32,
+    pub source: String,
+    /// Names of the key columns in the output, in order of the entity key; empty = one global
+    /// entity.
+    pub key_columns: Vec<String>,
+    pub preparation: Preparation,
+    pub window: WindowSpec,
+    /// Result batch → final rows.
+    pub output: Projection,
+    /// The output columns that are no keys and no time columns: what is written online.
+    pub value_columns: Vec<String>,
+    /// Names in the output of the event-time column (trailing), or of window start and end.
+    pub time_column: TimeColumns,
+    /// Same (source, filter, key) text: such plans may share one state group.
+    pub sharing: String,
+    pub fingerprint: String,
+    /// Warnings and remarks for EXPLAIN.
+    pub notes: Vec<String>,
+}
+
+/// The time column(s) of a final row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeColumns {
+    Event(String),
+    Window { start: String, end: String },
+}
+
+impl FeaturePlan {
+    /// Schema of the final rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.output.schema
+    }
+}

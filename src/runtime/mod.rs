@@ -1,0 +1,1 @@
+//! Drives operators over streams.

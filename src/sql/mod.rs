@@ -1,0 +1,1 @@
+//! Text → typed statements with spans, and back (parse∘print = identity).

@@ -1,0 +1,26 @@
+//! What an operator keeps, as Arrow tables, and its bytes (Arrow IPC). Restored by `operator`,
+//! stored by `checkpoint`.
+
+use arrow::array::RecordBatch;
+
+use crate::model::key::Shard;
+
+/// One table of a snapshot. `shard` says which key group (or partition) its rows belong to, so
+/// that another number of lanes can restore it.
+#[derive(Clone, Debug)]
+pub struct SnapshotTable {
+    pub name: &'static str,
+    pub shard: Shard,
+    pub rows: RecordBatch,
+}
+
+/// What an operator keeps, as Arrow tables. Restoring any set of whole shards, in any order, into
+/// a fresh operator continues as if it had never stopped.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Version of the layout of `tables`; a newer one is refused, older ones are read.
+    pub format: u32,
+    /// The watermark up to which final rows were emitted.
+    pub watermark: Option<i64>,
+    pub tables: Vec<SnapshotTable>,
+}

@@ -1,0 +1,1 @@
+//! Proves online = offline = recomputed.

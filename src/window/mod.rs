@@ -1,0 +1,1 @@
+//! Window arithmetic, and nothing else: grids, panes, frames.
