@@ -25,6 +25,7 @@ use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved;
 use crate::runtime::task::{CommitMessage, stopped};
+use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
 
 /// How an engine stops.
@@ -70,7 +71,7 @@ struct Pending {
     /// Sources whose ingest thread has not passed yet.
     sources: BTreeSet<usize>,
     state: Vec<(usize, CellId, Snapshot)>,
-    admission: Vec<(usize, serde_json::Value)>,
+    admission: Vec<(usize, AdmissionState)>,
     held: Vec<CommitMessage>,
 }
 

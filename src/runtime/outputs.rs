@@ -9,7 +9,6 @@ use crate::clock;
 use crate::error::Result;
 use crate::limits::OFFLINE_BYTES_MAX;
 use crate::model::epoch::Epoch;
-use crate::offline::archive;
 use crate::offline::store::Stores;
 use crate::offline::writer::{DatedWriter, PreparedFile, publish};
 use crate::runtime::task::CommitMessage;
@@ -130,9 +129,4 @@ fn archived(schema: &arrow::datatypes::SchemaRef, rows: &RecordBatch) -> Result<
 
 fn panic_free(message: CommitMessage) -> Result<(OutputId, RecordBatch)> {
     Err(crate::error::Error::internal(format!("{message:?} holds no rows")))
-}
-
-/// Whether the archive of a source keeps this column.
-pub fn is_archived(source: &crate::catalog::source::SourceDef, column: &str) -> bool {
-    archive::schema(source).field_with_name(column).is_ok()
 }
