@@ -230,12 +230,10 @@ impl Committer {
             state: complete.state,
             admission: complete.admission,
             carried: self.outputs.carried()?,
-            prepared: prepared.clone(),
+            prepared,
             ended,
         })?;
         self.checkpoints.commit(draft).await?;
-        self.outputs.publish(&prepared).await?;
-        self.checkpoints.published(epoch).await?;
         self.epoch = epoch;
         self.progress.epoch.store(epoch.0, Relaxed);
         self.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);

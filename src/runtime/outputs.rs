@@ -9,8 +9,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::limits::OFFLINE_BYTES_MAX;
 use crate::model::epoch::Epoch;
-use crate::offline::store::Stores;
-use crate::offline::writer::{DatedWriter, PreparedFile, publish};
+use crate::offline::writer::{DatedWriter, PreparedFile};
 use crate::runtime::task::CommitMessage;
 
 /// One writer and when its rows are due.
@@ -37,8 +36,6 @@ pub struct Outputs {
     pub features: Vec<Option<Output>>,
     pub archives: Vec<Option<Output>>,
     pub dead: Vec<Output>,
-    /// Schemas of the archives: admitted batches are projected to them.
-    pub stores: Stores,
 }
 
 /// Rows carried from one epoch to the next instead of being written.
@@ -107,11 +104,6 @@ impl Outputs {
     pub fn carried(&mut self) -> Vec<(OutputId, Vec<RecordBatch>)> {
         let carried = self.all().map(|(id, output)| (id, output.writer.carried()));
         carried.filter(|(_, batches)| !batches.is_empty()).collect()
-    }
-
-    /// Makes prepared files visible; may be repeated.
-    pub async fn publish(&self, files: &[PreparedFile]) -> Result<()> {
-        publish(&self.stores, files).await
     }
 }
 
