@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::SendableRecordBatchStream;
@@ -145,7 +145,7 @@ impl Within {
         let shift = i64::from(self.window_end);
         let from = self.range.from.map_or(i64::MIN, |t| t.0.saturating_add(shift));
         let to = self.range.to.map_or(i64::MAX, |t| t.0.saturating_add(shift));
-        let inside = (0..times.len()).map(|row| {
+        let inside = (0..rows.num_rows()).map(|row| {
             let t = times.value(row);
             Some(from <= t && (t < to || to == i64::MAX))
         });

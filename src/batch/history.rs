@@ -167,7 +167,8 @@ impl History {
         FileSource::new(&def)?;
         self.leaf(Arc::new(move |sender: &Sender<_>| {
             let mut source = FileSource::new(&def)?;
-            source.seek(&source.starts()?)?;
+            let starts = source.starts()?;
+            source.seek(&starts)?;
             let mut intake = Intake::new(def.clone(), judgement, compute.clone())?;
             loop {
                 let polled = source.poll(BATCH_ROWS, Duration::ZERO)?;

@@ -98,6 +98,11 @@ impl DatedWriter {
         kept.batches.push(rows);
     }
 
+    /// The columns it writes.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.spec.schema
+    }
+
     /// Bytes carried.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -229,7 +229,7 @@ impl Committer {
             pipeline: &self.pipeline,
             state: complete.state,
             admission: complete.admission,
-            carried: self.outputs.carried()?,
+            carried: self.outputs.carried(),
             prepared,
             ended,
         })?;
