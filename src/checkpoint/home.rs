@@ -10,6 +10,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +90,7 @@ impl Home {
             .truncate(false)
             .open(self.lock_file());
         let mut file = open.map_err(|e| self.named(e))?;
-        match file.try_lock() {
+        match patient_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::Error(e)) => return Err(self.named(e)),
             Err(TryLockError::WouldBlock) => {
@@ -137,6 +138,17 @@ impl Home {
                 .with_hint("stop the engine and start it again")
         })
     }
+}
+
+/// Tries for a tenth of a second: a command that looks for the engine holds the lock for a moment.
+fn patient_lock(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            decided => return decided,
+        }
+    }
+    file.try_lock()
 }
 
 impl HomeLock {

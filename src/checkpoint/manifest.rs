@@ -81,6 +81,12 @@ pub fn file_name(epoch: Epoch) -> String {
     format!("manifest-{:010}.json", epoch.0)
 }
 
+/// Name of the mark that an epoch's output was published; whoever tidies the output afterwards
+/// does not stand in the way of a restart.
+pub fn mark_name(epoch: Epoch) -> String {
+    format!("published-{:010}", epoch.0)
+}
+
 /// The epoch of a manifest's name; `None` for any other file.
 pub fn epoch_of(path: &str) -> Option<Epoch> {
     let digits = path.strip_prefix("manifest-")?.strip_suffix(".json")?;

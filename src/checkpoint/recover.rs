@@ -11,7 +11,6 @@ use crate::checkpoint::store::CheckpointStore;
 use crate::error::{Error, Kind, Result};
 use crate::model::epoch::Epoch;
 use crate::offline::store::Location;
-use crate::offline::writer::{any_published, publish};
 
 /// An epoch that verified and whose output is published.
 #[derive(Clone, Debug)]
@@ -64,7 +63,7 @@ impl CheckpointStore {
                 Ok(manifest) => manifest,
                 Err(Damage::Manifest(error)) => return Err(refused(epoch, &error)),
                 Err(Damage::State(manifest, error)) => {
-                    if any_published(&self.stores, &manifest.prepared).await? {
+                    if self.visible(&manifest).await? {
                         return Err(refused(epoch, &error));
                     }
                     self.set_aside(&name).await?;
@@ -76,7 +75,7 @@ impl CheckpointStore {
                     continue;
                 }
             };
-            publish(&self.stores, &manifest.prepared).await?;
+            self.publish(&manifest).await?;
             self.set_committed(Some(epoch));
             if let Err(error) = self.collect().await {
                 warnings.push(format!("old checkpoints could not be removed: {error}"));

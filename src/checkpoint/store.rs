@@ -4,10 +4,12 @@
 //! 2. state files are written and durable
 //! 3. the manifest is created, whole and durable: **the commit point**
 //! 4. prepared output is published (repeatable)
-//! 5. what the last [`KEPT`] epochs do not need is collected
+//! 5. a mark says that it is published
+//! 6. what the last [`KEPT`] epochs do not need is collected
 //!
 //! ```text
 //! <checkpoints>/manifest-0000000042.json
+//! <checkpoints>/published-0000000042
 //! <checkpoints>/state-0000000042/<group>-<part>.state
 //! ```
 //! Called by `runtime`, one commit at a time. Two invariants: nothing visible without a manifest,
@@ -25,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::model::epoch::Epoch;
 use crate::offline::layout::segment;
 use crate::offline::store::{Location, Stores};
-use crate::offline::writer::{PreparedFile, publish};
+use crate::offline::writer::{PreparedFile, any_published, publish};
 
 /// Checkpoints kept.
 pub const KEPT: usize = 3;
@@ -109,7 +111,7 @@ impl CheckpointStore {
 
     /// After the commit point: publishes and collects.
     async fn finish(&mut self, manifest: &Manifest) -> Result<()> {
-        if let Err(e) = publish(&self.stores, &manifest.prepared).await {
+        if let Err(e) = self.publish(manifest).await {
             self.doubtful = true;
             return Err(e.context("committed, but not published"));
         }
@@ -118,6 +120,24 @@ impl CheckpointStore {
             tracing::warn!(%error, "old checkpoints could not be removed");
         }
         Ok(())
+    }
+
+    /// Publishes an epoch's output once and marks it; repeatable.
+    pub(super) async fn publish(&self, manifest: &Manifest) -> Result<()> {
+        let mark = manifest::mark_name(Epoch(manifest.epoch));
+        if self.location.files().length(&mark).await?.is_some() {
+            return Ok(());
+        }
+        publish(&self.stores, &manifest.prepared).await?;
+        self.location.files().put(&mark, Bytes::new()).await
+    }
+
+    /// Whether output of an epoch is or was visible.
+    pub(super) async fn visible(&self, manifest: &Manifest) -> Result<bool> {
+        let mark = manifest::mark_name(Epoch(manifest.epoch));
+        let marked = self.location.files().length(&mark).await?.is_some();
+        Ok(!manifest.prepared.is_empty()
+            && (marked || any_published(&self.stores, &manifest.prepared).await?))
     }
 
     async fn write_state(&self, draft: Draft) -> Result<Manifest> {
@@ -170,7 +190,8 @@ impl CheckpointStore {
         let manifests = self.manifests().await?;
         let (kept, old) = manifests.split_at(manifests.len().min(KEPT));
         let mut needed = BTreeSet::new();
-        for (_, name) in kept {
+        for (epoch, name) in kept {
+            needed.insert(manifest::mark_name(*epoch));
             let Some(bytes) = files.get(name).await? else { continue };
             // A kept manifest that cannot be read needs somebody's eyes, not a broom.
             needed.extend(Manifest::decode(&bytes)?.state.into_iter().map(|file| file.path));
@@ -181,7 +202,8 @@ impl CheckpointStore {
         }
         for file in files.list("").await? {
             let pending = file.path.ends_with(".pending");
-            if pending || (file.path.starts_with("state-") && !needed.contains(&file.path)) {
+            let ours = file.path.starts_with("state-") || file.path.starts_with("published-");
+            if pending || (ours && !needed.contains(&file.path)) {
                 files.delete(&file.path).await?;
             }
         }

@@ -182,6 +182,9 @@ async fn the_last_three_are_kept_and_nothing_else() {
             "manifest-0000000003.json",
             "manifest-0000000004.json",
             "manifest-0000000005.json",
+            "published-0000000003",
+            "published-0000000004",
+            "published-0000000005",
             &state(3),
             &state(4),
             &state(5),
@@ -249,4 +252,15 @@ async fn a_swapped_manifest_and_a_missing_state_file_are_detected() {
     world.checkpoints.files().delete(&path).await.unwrap();
     let error = world.open(None).latest().await.unwrap_err();
     assert!(error.message().contains("is gone"), "{error}");
+}
+
+#[tokio::test]
+async fn output_that_somebody_tidied_away_does_not_stop_a_restart() {
+    let world = World::on_disk();
+    run_to(&world, &mut world.open(None), 5).await.unwrap();
+    for file in world.output.files().list("").await.unwrap() {
+        world.output.files().delete(&file.path).await.unwrap();
+    }
+    run_to(&world, &mut world.open(None), 7).await.unwrap();
+    assert_eq!(world.visible().await, (10..14).collect::<Vec<_>>());
 }
