@@ -10,6 +10,7 @@
 //! | `moments` | n, Σx, Σx² of doubles, integers and decimals; SUM, AVG, VAR, STDDEV |
 //! | `extreme` | [`extreme::Extreme`]: MIN and MAX of a moving run |
 //! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
+//! | `slot` | accumulators over frames and panes, as operators use them |
 
 pub mod distinct;
 mod encoding;
@@ -20,4 +21,5 @@ pub mod moments;
 #[cfg(test)]
 mod oracle;
 mod rounding;
+pub mod slot;
 mod wide;
