@@ -40,8 +40,8 @@ impl Timer {
     /// Adds an entry; one that is due already comes with the next [`Self::advance`].
     #[inline]
     pub fn push(&mut self, time: i64, key: u32) {
-        let bits = ordered(time).max(self.last);
-        self.buckets[bucket(bits, self.last)].push((bits, key));
+        let bits = ordered(time);
+        self.buckets[bucket(bits.max(self.last), self.last)].push((bits, key));
     }
 
     /// Takes out every entry with a time before `now`, in no promised order: `due(time, key)`.
