@@ -23,6 +23,6 @@ pub mod moments;
 #[cfg(test)]
 mod oracle;
 mod rounding;
-pub mod udaf;
 pub mod slot;
+pub mod udaf;
 mod wide;

@@ -126,7 +126,8 @@ impl Known {
 }
 
 fn unknown(what: &str, name: &str) -> Error {
-    Error::usage(format!("unknown {what} '{name}'")).with_hint("SHOW SOURCES and SHOW FEATURES list them")
+    Error::usage(format!("unknown {what} '{name}'"))
+        .with_hint("SHOW SOURCES and SHOW FEATURES list them")
 }
 
 /// A plan as a table: its first columns, named by `schema`.
@@ -156,7 +157,11 @@ impl TableProvider for PlanTable {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let columns = projection.unwrap_or(&all).iter().map(|i| {
             let name = self.schema.field(*i).name().clone();
-            (Arc::new(Column::new(&name, *i)) as Arc<dyn datafusion::physical_expr::PhysicalExpr>, name)
+            (
+                Arc::new(Column::new(&name, *i))
+                    as Arc<dyn datafusion::physical_expr::PhysicalExpr>,
+                name,
+            )
         });
         let columns: Vec<_> = columns.collect();
         Ok(Arc::new(ProjectionExec::try_new(columns, self.plan.clone())?))

@@ -50,9 +50,15 @@ impl fmt::Display for HistoryKind {
         f.write_str(match self {
             Self::Archive => "the engine's own archive: rows already admitted",
             Self::Files => "files judged in their own order",
-            Self::Log { timestamps: true } => "foreign history with positions and timestamps: judged like the stream",
-            Self::Log { timestamps: false } => "foreign history with positions: judged like the stream, without the future guard",
-            Self::Complete => "complete history: every row is admitted (equality with the stream is not promised)",
+            Self::Log { timestamps: true } => {
+                "foreign history with positions and timestamps: judged like the stream"
+            }
+            Self::Log { timestamps: false } => {
+                "foreign history with positions: judged like the stream, without the future guard"
+            }
+            Self::Complete => {
+                "complete history: every row is admitted (equality with the stream is not promised)"
+            }
         })
     }
 }
@@ -78,10 +84,11 @@ impl History {
                 None => return Err(Error::internal("a file source without a path")),
             },
             (None, _) => {
-                return Err(Error::usage(format!("source '{}' has no history", def.name)).with_hint(
-                    "declare it with 'history' = '<URL of Parquet>' (and 'archive' = 'true' to \
+                return Err(Error::usage(format!("source '{}' has no history", def.name))
+                    .with_hint(
+                        "declare it with 'history' = '<URL of Parquet>' (and 'archive' = 'true' to \
                      have the engine write it)",
-                ));
+                    ));
             }
         };
         let counts = Arc::new(Mutex::new(Counts::default()));
@@ -136,8 +143,7 @@ impl History {
             frame = frame.filter(time().lt(at(to)))?;
         }
         let scan = frame.create_physical_plan().await?;
-        let admission =
-            Admission::new(self.def.clone(), Judgement::Stream, self.compute.clone())?;
+        let admission = Admission::new(self.def.clone(), Judgement::Stream, self.compute.clone())?;
         let (stored, counts) = (self.def.stored_schema(), self.counts.clone());
         let map = move |rows: &RecordBatch| {
             let read = rows.num_rows() as u64;
@@ -286,10 +292,7 @@ async fn kind_of(def: &SourceDef, url: &str) -> Result<HistoryKind> {
     })
 }
 
-async fn foreign(
-    context: &SessionContext,
-    url: &str,
-) -> Result<datafusion::dataframe::DataFrame> {
+async fn foreign(context: &SessionContext, url: &str) -> Result<datafusion::dataframe::DataFrame> {
     if let Ok(location) = Location::resolve(url) {
         location.register(&context.runtime_env())?;
     }
@@ -313,9 +316,7 @@ fn chunks(batch: &RecordBatch, file: &Arc<str>) -> Result<Vec<Chunk>> {
     let partitions = partitions.as_primitive::<Int32Type>().values();
     let offsets = offsets.as_primitive::<Int64Type>();
     let timestamps = match batch.column_by_name(TIMESTAMP_COLUMN) {
-        Some(column) => {
-            Some(arrow::compute::cast(column, &crate::model::batch::timestamp_type())?)
-        }
+        Some(column) => Some(arrow::compute::cast(column, &crate::model::batch::timestamp_type())?),
         None => None,
     };
     let mut chunks = Vec::new();

@@ -106,10 +106,7 @@ fn argument(argument: &FunctionArg) -> Option<String> {
 
 fn span_of(factor: &TableFactor) -> Span {
     let span = factor.span();
-    Span {
-        start: (span.start.line, span.start.column),
-        end: (span.end.line, span.end.column),
-    }
+    Span { start: (span.start.line, span.start.column), end: (span.end.line, span.end.column) }
 }
 
 #[cfg(test)]

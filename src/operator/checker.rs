@@ -129,6 +129,10 @@ impl Operator for Checker {
         Ok(probed)
     }
 
+    fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        self.inner.keys()
+    }
+
     fn snapshot(&self) -> Result<Snapshot> {
         self.inner.snapshot()
     }

@@ -18,8 +18,8 @@ mod sorted;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::array::RecordBatchOptions;
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
 
@@ -137,7 +137,8 @@ impl GroupWindow {
         let tumbling = self.is_tumbling();
         let keys = &self.keys;
         // A tumbling window is one pane: one state serves all keys.
-        let of = |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
+        let of =
+            |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
         let runs = runs(windows, of);
         for slot in &mut self.slots {
             slot.slide(&runs, windows.bounds.slices());
@@ -212,10 +213,7 @@ impl GroupWindow {
 
 /// One run per stretch of windows of one key. `of` gives the panes of a key, its state, and
 /// whether that starts empty.
-fn runs<'a>(
-    windows: &Windows,
-    of: impl Fn(u32) -> (&'a Panes, usize, bool),
-) -> Vec<PaneRun<'a>> {
+fn runs<'a>(windows: &Windows, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> Vec<PaneRun<'a>> {
     let mut runs: Vec<PaneRun> = Vec::new();
     let mut begin = 0;
     for group in windows.keys.chunk_by(|a, b| a == b) {
@@ -331,8 +329,7 @@ impl Operator for GroupWindow {
         if touched.is_empty() {
             return Ok(None);
         }
-        let requests: Vec<_> =
-            touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
+        let requests: Vec<_> = touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
         let (ends, slots) = self.newest(&requests)?;
         for slot in &touched {
             self.keys[*slot as usize].touched = false;
@@ -383,6 +380,11 @@ impl Operator for GroupWindow {
         }
         let present = ends.iter().map(Option::is_some).collect();
         Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present })
+    }
+
+    fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        let slots = self.index.sorted();
+        Ok((self.index.gather(&slots)?, slots.len()))
     }
 
     fn snapshot(&self) -> Result<Snapshot> {

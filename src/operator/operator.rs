@@ -57,8 +57,17 @@ pub trait Operator: Send {
     /// row are NULL when there is none.
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed>;
 
-    /// `probe` of every key at one time, inclusive, in batches of result rows.
-    fn probe_all(&self, at: EventTime) -> Result<Vec<RecordBatch>>;
+    /// The key columns of every key held, in an order that depends on the keys only, and their
+    /// number.
+    fn keys(&self) -> Result<(Vec<ArrayRef>, usize)>;
+
+    /// `probe` of every key at one time, inclusive: the result rows of those that are present.
+    fn probe_all(&self, at: EventTime) -> Result<RecordBatch> {
+        let (keys, count) = self.keys()?;
+        let probed = self.probe(&keys, &vec![at; count], Bound::Inclusive)?;
+        let present = arrow::array::BooleanArray::from(probed.present);
+        Ok(arrow::compute::filter_record_batch(&probed.rows, &present)?)
+    }
 
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;

@@ -144,7 +144,7 @@ impl Lane {
         let cells = self.cells.iter().filter(|(id, _)| id.group == group);
         let mut all = Vec::new();
         for (_, cell) in cells {
-            all.extend(cell.operator.probe_all(at)?);
+            all.push(cell.operator.probe_all(at)?);
         }
         Ok(all)
     }

@@ -77,11 +77,9 @@ impl Outputs {
 
     fn all(&mut self) -> impl Iterator<Item = (OutputId, &mut Output)> {
         let features = self.features.iter_mut().enumerate();
-        let features =
-            features.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Feature(i), o)));
+        let features = features.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Feature(i), o)));
         let archives = self.archives.iter_mut().enumerate();
-        let archives =
-            archives.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Archive(i), o)));
+        let archives = archives.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Archive(i), o)));
         let dead = self.dead.iter_mut().enumerate().map(|(i, o)| (OutputId::Dead(i), o));
         features.chain(archives).chain(dead)
     }

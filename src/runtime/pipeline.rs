@@ -76,7 +76,13 @@ impl Pipeline {
                     let online = features.iter().map(|i| is_written(&planned[*i].feature));
                     let online = online.collect();
                     let by_partition = by_partition(&def, &planned[features[0]].plan);
-                    groups.push(LaneGroup { source: number, by_partition, group, features, online });
+                    groups.push(LaneGroup {
+                        source: number,
+                        by_partition,
+                        group,
+                        features,
+                        online,
+                    });
                 }
             }
             sources.push(SourcePipeline { def, groups: (first..groups.len()).collect() });

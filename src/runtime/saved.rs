@@ -65,11 +65,10 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
     for (number, group) in pipeline.groups.iter().enumerate() {
         let watermarks = cut.state.iter().filter(|(_, id, _)| id.group == number);
         let watermark = watermarks.filter_map(|(_, _, s)| s.watermark).min();
-        draft.groups.insert(group_name(group), GroupState {
-            fingerprint: fingerprint(group),
-            features: features(group),
-            watermark,
-        });
+        draft.groups.insert(
+            group_name(group),
+            GroupState { fingerprint: fingerprint(group), features: features(group), watermark },
+        );
     }
     for (lane, id, snapshot) in &cut.state {
         draft.state.push(StateDraft {

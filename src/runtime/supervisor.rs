@@ -1,8 +1,8 @@
 //! Starts the threads of an engine, answers questions while they run, and stops them in order.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -97,7 +97,13 @@ pub fn start(from: Start) -> Result<Running> {
     let (work, questions) =
         spawn_lanes(lanes, &from.pipeline, &commit, &current, &progress, &mut threads)?;
     let ingest = spawn_sources(
-        from.sources, &from.pipeline, &work, &commit, &progress, &stop, &mut threads,
+        from.sources,
+        &from.pipeline,
+        &work,
+        &commit,
+        &progress,
+        &stop,
+        &mut threads,
     )?;
     drop((commit, current, work));
     let online = OnlineTask {
@@ -146,16 +152,18 @@ fn restored_lanes(
     for index in 0..count {
         let mut lane = Lane::new(pipeline.groups.clone());
         for (id, snapshot) in state {
+            if pipeline.groups[id.group].by_partition {
+                if id.partition as usize % count == index {
+                    lane.restore(*id, snapshot)?;
+                }
+                continue;
+            }
             let mine = |shard: &Shard| match shard {
                 Shard::KeyGroup(group) => lane_of(*group, count) == index,
-                Shard::Partition(partition) => *partition as usize % count == index,
+                Shard::Partition(_) => index == 0,
             };
             let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-            let part = Snapshot { tables, ..snapshot.clone() };
-            let by_partition = pipeline.groups[id.group].by_partition;
-            if !by_partition || id.partition as usize % count == index {
-                lane.restore(*id, &part)?;
-            }
+            lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
         }
         lanes.push(lane);
     }

@@ -21,14 +21,25 @@ use crate::state::snapshot::Snapshot;
 /// From ingest to a lane, in order.
 #[derive(Debug)]
 pub enum LaneMessage {
-    Batch { cell: CellId, step: RecordBatch },
-    Watermark { cell: CellId, watermark: EventTime },
+    Batch {
+        cell: CellId,
+        step: RecordBatch,
+    },
+    Watermark {
+        cell: CellId,
+        watermark: EventTime,
+    },
     /// End of a micro-batch: current values of touched keys go out.
     Flush,
     /// Snapshot the cells of these groups for this epoch.
-    Barrier { source: usize, epoch: Epoch },
+    Barrier {
+        source: usize,
+        epoch: Epoch,
+    },
     /// This source sends nothing more.
-    End { source: usize },
+    End {
+        source: usize,
+    },
 }
 
 /// A question to a lane; answered between slices of stream work.
@@ -48,15 +59,41 @@ pub enum Question {
 /// From lanes and ingest threads to the committer.
 #[derive(Debug)]
 pub enum CommitMessage {
-    Finals { lane: usize, feature: usize, rows: RecordBatch },
-    Archive { source: usize, rows: RecordBatch },
-    Dead { source: usize, rows: RecordBatch },
-    LaneBarrier { lane: usize, source: usize, epoch: Epoch, state: Vec<(CellId, Snapshot)> },
-    IngestBarrier { source: usize, epoch: Epoch, admission: AdmissionState },
+    Finals {
+        lane: usize,
+        feature: usize,
+        rows: RecordBatch,
+    },
+    Archive {
+        source: usize,
+        rows: RecordBatch,
+    },
+    Dead {
+        source: usize,
+        rows: RecordBatch,
+    },
+    LaneBarrier {
+        lane: usize,
+        source: usize,
+        epoch: Epoch,
+        state: Vec<(CellId, Snapshot)>,
+    },
+    IngestBarrier {
+        source: usize,
+        epoch: Epoch,
+        admission: AdmissionState,
+    },
     /// An ingest thread has read everything it was asked to.
-    Reached { source: usize },
-    Ended { source: usize },
-    Failed { who: String, error: Error },
+    Reached {
+        source: usize,
+    },
+    Ended {
+        source: usize,
+    },
+    Failed {
+        who: String,
+        error: Error,
+    },
 }
 
 /// Current values on their way to a store.

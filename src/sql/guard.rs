@@ -155,3 +155,6 @@ pub fn on_big_stack<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> 
 
 /// A span that covers nothing but the first character.
 pub const START: Span = Span { start: (1, 1), end: (1, 2) };
+
+#[cfg(test)]
+mod tests;

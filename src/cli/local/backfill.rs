@@ -84,9 +84,10 @@ impl LocalEngine {
                 if saved.ended {
                     return Ok(None);
                 }
-                saved.watermark.map(|t| Some(EventTime(t))).ok_or_else(|| {
-                    Error::usage(format!("source '{source}' has no watermark yet"))
-                })
+                saved
+                    .watermark
+                    .map(|t| Some(EventTime(t)))
+                    .ok_or_else(|| Error::usage(format!("source '{source}' has no watermark yet")))
             }
         }
     }

@@ -141,9 +141,9 @@ impl LocalEngine {
                 let if_exists = IfExists::of(create.or_replace, create.if_not_exists);
                 on_big_stack(|| compile_computed(&def).map(|_| ()))?;
                 let created = catalog.create_source(def, if_exists);
-                created.map(|c| in_words("source", &create.name.value, &c)).map_err(|error| {
-                    error.with_span(create.name.span)
-                })?
+                created
+                    .map(|c| in_words("source", &create.name.value, &c))
+                    .map_err(|error| error.with_span(create.name.span))?
             }
             Statement::CreateFeature(create) => {
                 let name = &create.name.value;
@@ -199,9 +199,9 @@ impl LocalEngine {
         }
         for feature in catalog.features() {
             // A feature whose plan fails now (say, an unset variable) still has a name.
-            let columns = self.plan_of(&catalog, feature).map(|plan| {
-                plan.schema().fields().iter().map(|f| f.name().clone()).collect()
-            });
+            let columns = self
+                .plan_of(&catalog, feature)
+                .map(|plan| plan.schema().fields().iter().map(|f| f.name().clone()).collect());
             let columns = columns.unwrap_or_default();
             objects.push(ObjectNames { kind: "feature", name: feature.name.clone(), columns });
         }

@@ -11,8 +11,8 @@ use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::error::{Error, Result};
 use crate::format::rejection::sql_type;
-use crate::plan::explain::{explain, explain_shared};
 use crate::plan::dataflow::FeaturePlan;
+use crate::plan::explain::{explain, explain_shared};
 use crate::sql::ast::{Describe, Explain, ExplainTarget, Name, Show, ShowWhat, Statement};
 use crate::sql::options::OPTIONS;
 use crate::sql::printer::{redacted_url, shown_definition};
@@ -174,7 +174,9 @@ fn describe_source(def: &SourceDef) -> Result<Output> {
             ColumnKind::Physical if column.name == def.watermark.column => watermark_text(def),
             ColumnKind::Physical => String::new(),
             ColumnKind::Computed(text) => format!("AS ({text})"),
-            ColumnKind::Metadata(field) => format!("METADATA {}", format!("{field:?}").to_lowercase()),
+            ColumnKind::Metadata(field) => {
+                format!("METADATA {}", format!("{field:?}").to_lowercase())
+            }
         };
         [
             Some(column.name.clone()),

@@ -93,9 +93,9 @@ fn typed_keys(plan: &FeaturePlan, texts: &[String]) -> Result<Vec<ArrayRef>> {
         texts.iter().zip(&plan.key_columns).zip(plan.window.key_types())
     {
         let array = read_text(&[Some(text.clone())], data_type);
-        keys.push(array.map_err(|e| {
-            Error::usage(format!("key column '{name}': {}", e.message()))
-        })?);
+        keys.push(
+            array.map_err(|e| Error::usage(format!("key column '{name}': {}", e.message())))?,
+        );
     }
     Ok(keys)
 }
@@ -171,8 +171,7 @@ async fn remote(
 ) -> Result<Answer> {
     let pairs = plan.key_columns.iter().cloned().zip(texts.iter().cloned()).collect();
     let at = at.map(|at| at.to_string());
-    let path =
-        serve::client::feature_path(&plan.feature, &KeyText::Named(pairs), at.as_deref());
+    let path = serve::client::feature_path(&plan.feature, &KeyText::Named(pairs), at.as_deref());
     let body = serve::client::get(address, &path).await?;
     let damaged = |what: &str| Error::data(format!("the engine's answer: {what}"));
     let body: serde_json::Value =
@@ -220,10 +219,8 @@ impl Served {
 
     fn plan(&self, feature: &str) -> Result<(usize, &FeaturePlan)> {
         let number = self.running.pipeline.feature(feature).ok_or_else(|| {
-            Error::usage(format!("no feature '{feature}' runs here")).with_hint(format!(
-                "running: {}",
-                self.running.pipeline.feature_names().join(", ")
-            ))
+            Error::usage(format!("no feature '{feature}' runs here"))
+                .with_hint(format!("running: {}", self.running.pipeline.feature_names().join(", ")))
         })?;
         Ok((number, &self.running.pipeline.features[number].plan))
     }

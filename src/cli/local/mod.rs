@@ -28,9 +28,8 @@ use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine,
-    GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions,
-    RunSummary, Status,
+    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine, GetOptions,
+    HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;

@@ -29,9 +29,7 @@ impl LocalEngine {
         stop: &Stop,
     ) -> Result<RunSummary> {
         let server = match options.http {
-            Some(address) => {
-                Some(Server::bind(ServeOptions { address, insecure: false }).await?)
-            }
+            Some(address) => Some(Server::bind(ServeOptions { address, insecure: false }).await?),
             None => None,
         };
         let Started { running, lock, warnings } = self.start(options).await?;

@@ -72,7 +72,8 @@ impl SavedState {
     /// "Now" of a feature: the newest event time its source had admitted.
     pub fn serving_time(&self, feature: usize) -> Result<Option<EventTime>> {
         let of = &self.pipeline.features[feature];
-        let admission = saved::admission(&self.manifest, &self.pipeline.sources[of.source].def.name)?;
+        let admission =
+            saved::admission(&self.manifest, &self.pipeline.sources[of.source].def.name)?;
         Ok(admission.as_ref().and_then(saved::newest_event))
     }
 

@@ -130,15 +130,17 @@ impl LocalEngine {
             planned.push(Planned { feature: self.effective(def), plan, source, start });
         }
         if planned.is_empty() {
-            return Err(Error::usage(format!("{} defines no features", self.home.path().display()))
-                .with_hint("apply a file first: skewless apply FILE"));
+            return Err(Error::usage(format!(
+                "{} defines no features",
+                self.home.path().display()
+            ))
+            .with_hint("apply a file first: skewless apply FILE"));
         }
         Ok(planned)
     }
 
     async fn outputs(&self, pipeline: &Pipeline, committed: Epoch) -> Result<Outputs> {
-        let mut outputs =
-            Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
+        let mut outputs = Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
         for feature in &pipeline.features {
             let Some(url) = self.offline_url(&feature.def) else {
                 outputs.features.push(None);
@@ -209,7 +211,9 @@ fn refuse_ended(pipeline: &Pipeline, recovered: Option<&Recovered>) -> Result<()
             return Err(Error::usage(format!(
                 "source '{name}' has ended: every window was closed by `run --until end`"
             ))
-            .with_hint("use a new --home to stream it again, or --until now for runs to continue"));
+            .with_hint(
+                "use a new --home to stream it again, or --until now for runs to continue",
+            ));
         }
     }
     Ok(())

@@ -97,7 +97,8 @@ impl LocalEngine {
                 ..FeatureStatus::default()
             });
         }
-        status.checkpoint = manifest.map(|m| CheckpointStatus { epoch: m.epoch, at: String::new() });
+        status.checkpoint =
+            manifest.map(|m| CheckpointStatus { epoch: m.epoch, at: String::new() });
         Ok(status)
     }
 }

@@ -111,12 +111,7 @@ impl GroupWindow {
         Ok(())
     }
 
-    fn add_shard(
-        &mut self,
-        keys: &RecordBatch,
-        panes: &RecordBatch,
-        watermark: i64,
-    ) -> Result<()> {
+    fn add_shard(&mut self, keys: &RecordBatch, panes: &RecordBatch, watermark: i64) -> Result<()> {
         let expected = self.keys_schema();
         if keys.schema().fields() != expected.fields()
             || panes.num_columns() != 2 + self.slots.len()
