@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 use super::column::Column;
 use super::json::{BATCH_BYTES, HARD_BYTES_MAX};
 use super::json::{batch, check_size, describe, event_problem};
+use super::number::scan_number;
 use super::options::JsonOptions;
 use super::rejection::{Fault, Rejection, quote};
+use super::render::write_text;
 use super::value::read_csv;
 
 /// Decodes records one by one into a batch of `schema`.
@@ -181,6 +183,40 @@ impl CsvDecoder {
         column.push_null();
         Ok(Some(text))
     }
+}
+
+/// A CSV record as a JSON object, without declared types: what is written like a JSON number or
+/// boolean becomes one, an empty field without quotes null, anything else (and anything in
+/// quotes) a string. Appended to `out`; the error says what is wrong with the record.
+pub fn csv_to_json(header: &[u8], record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let (header, record) = (trim_return(header), trim_return(record));
+    let (mut names, mut values) = (Some(0), Some(0));
+    let mut field = Vec::new();
+    let mut before = b'{';
+    while let (Some(name_at), Some(value_at)) = (names, values) {
+        out.push(before);
+        before = b',';
+        names = cut_field(header, name_at, &mut field)?.next;
+        write_text(&String::from_utf8_lossy(&field), out);
+        out.push(b':');
+        let cut = cut_field(record, value_at, &mut field)?;
+        values = cut.next;
+        let number = scan_number(&field).is_some_and(|n| n.text.len() == field.len());
+        match field.as_slice() {
+            b"" if !cut.quoted => out.extend_from_slice(b"null"),
+            b"true" | b"false" if !cut.quoted => out.extend_from_slice(&field),
+            _ if number && !cut.quoted => out.extend_from_slice(&field),
+            _ => match std::str::from_utf8(&field) {
+                Ok(text) => write_text(text, out),
+                Err(_) => return Err(format!("not UTF-8 behind byte {value_at}")),
+            },
+        }
+    }
+    if names.is_some() || values.is_some() {
+        return Err("another number of fields than in the header line".to_owned());
+    }
+    out.push(b'}');
+    Ok(())
 }
 
 fn trim_return(line: &[u8]) -> &[u8] {

@@ -222,6 +222,42 @@ impl JsonDecoder {
     }
 }
 
+/// The value of a top-level field of a JSON object: the content of a string, other values as
+/// written; `None` if it is null or missing, or the message is not an object. The last of equal
+/// names counts; the message is not judged otherwise.
+pub fn find_field(message: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut cursor = Cursor { bytes: message, at: 0 };
+    cursor.expect(b'{', "").ok()?;
+    let (mut found, mut text) = (None, Vec::new());
+    loop {
+        cursor.expect(b'"', "").ok()?;
+        let key = cursor.string().ok()?;
+        text.clear();
+        unescape(key.raw, &mut text);
+        cursor.expect(b':', "").ok()?;
+        cursor.skip_space();
+        let start = cursor.at;
+        cursor.skip(1).ok()?;
+        if text == name.as_bytes() {
+            let value = message.get(start..cursor.at)?;
+            found = match value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")) {
+                Some(quoted) => {
+                    let mut content = Vec::new();
+                    unescape(quoted, &mut content);
+                    Some(content)
+                }
+                None if value == b"null" => None,
+                None => Some(value.to_vec()),
+            };
+        }
+        cursor.skip_space();
+        match cursor.peek() {
+            Some(b',') => cursor.at += 1,
+            _ => return found,
+        }
+    }
+}
+
 enum Outcome {
     Column,
     Unknown,

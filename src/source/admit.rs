@@ -452,4 +452,4 @@ fn keep(rows: RecordBatch, index: Vec<u32>, kept: &[u32]) -> Result<(RecordBatch
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

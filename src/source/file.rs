@@ -24,7 +24,8 @@ const CHUNK_BYTES: usize = 8 << 20;
 pub struct FileSource {
     path: String,
     format: Format,
-    columns: Vec<String>,
+    /// Columns read of a Parquet file; `None` = all.
+    columns: Option<Vec<String>>,
     bytes_max: usize,
     files: Vec<FileEntry>,
     /// Rows of each file, once known.
@@ -50,11 +51,23 @@ impl FileSource {
             Error::usage(format!("source '{}' needs the option 'path'", def.name))
         })?;
         let physical = def.physical_schema();
+        let columns = physical.fields().iter().map(|f| f.name().clone()).collect();
+        let options = &def.options;
+        Self::open(path, options.format, Some(columns), options.message_bytes_max)
+    }
+
+    /// Files without a declared source: `format` is for names without a known extension.
+    pub fn open(
+        path: String,
+        format: Format,
+        columns: Option<Vec<String>>,
+        bytes_max: usize,
+    ) -> Result<Self> {
         let mut source = Self {
             path,
-            format: def.options.format,
-            columns: physical.fields().iter().map(|f| f.name().clone()).collect(),
-            bytes_max: def.options.message_bytes_max,
+            format,
+            columns,
+            bytes_max,
             files: Vec::new(),
             counts: Vec::new(),
             at: 0,
@@ -111,7 +124,7 @@ impl FileSource {
         let format = self.format_of(file)?;
         if format == Format::Parquet {
             let selection = Selection {
-                columns: &self.columns,
+                columns: self.columns.as_deref(),
                 skip_rows: usize::try_from(skip).unwrap_or(usize::MAX),
                 batch_rows: BATCH_ROWS,
             };
@@ -145,7 +158,7 @@ impl FileSource {
         let Some(file) = self.files.get(at) else { return Ok(0) };
         let count = match self.format_of(file)? {
             Format::Parquet => {
-                let none = Selection { columns: &[], skip_rows: 0, batch_rows: BATCH_ROWS };
+                let none = Selection { columns: Some(&[]), skip_rows: 0, batch_rows: BATCH_ROWS };
                 file.open_parquet(&none)?.1
             }
             Format::Json | Format::Csv => match self.open_file(at, 0)? {
@@ -294,3 +307,6 @@ impl Source for FileSource {
         Ok(polled)
     }
 }
+
+#[cfg(test)]
+mod tests;

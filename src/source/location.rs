@@ -48,7 +48,8 @@ pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 /// Which rows and columns of a Parquet file to read.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
-    pub columns: &'a [String],
+    /// Root columns by name; `None` = all.
+    pub columns: Option<&'a [String]>,
     pub skip_rows: usize,
     pub batch_rows: usize,
 }
@@ -265,11 +266,14 @@ fn row_count<T>(builder: &ArrowReaderBuilder<T>) -> u64 {
 
 fn select<T>(builder: ArrowReaderBuilder<T>, selection: &Selection<'_>) -> ArrowReaderBuilder<T> {
     let schema = builder.parquet_schema();
-    let wanted = schema.root_schema().get_fields().iter().enumerate();
-    let roots = wanted
-        .filter(|(_, field)| selection.columns.iter().any(|name| name == field.name()))
-        .map(|(at, _)| at);
-    let mask = ProjectionMask::roots(schema, roots.collect::<Vec<_>>());
+    let mask = match selection.columns {
+        None => ProjectionMask::all(),
+        Some(names) => {
+            let fields = schema.root_schema().get_fields().iter().enumerate();
+            let roots = fields.filter(|(_, field)| names.iter().any(|name| name == field.name()));
+            ProjectionMask::roots(schema, roots.map(|(at, _)| at).collect::<Vec<_>>())
+        }
+    };
     builder
         .with_projection(mask)
         .with_batch_size(selection.batch_rows)

@@ -5,16 +5,29 @@
 //! | `source` | [`source::Source`]: the contract of a log |
 //! | `records` | messages and typed rows as they were read |
 //! | `file` | [`file::FileSource`]: ndjson, CSV and Parquet files |
+//! | `kafka` | [`kafka::KafkaSource`]: a topic |
+//! | `datagen` | [`datagen::DatagenSource`]: generated rows |
+//! | `open` | [`open::open_source`]: the log that a definition names |
+//! | `produce` | [`produce::produce`]: rows → messages of a topic |
+//! | `broker` | what Kafka's consumer and producer share |
 //! | `location` | paths, globs and S3: listing and opening files |
 //! | `admit` | [`admit::Admission`]: the verdict on every record |
 //! | `metadata` | columns that come from the record around the message |
 //! | `intake` | [`intake::Intake`]: chunks → admitted batches and dead letters |
+//! | `conformance` | the contract of a log as tests |
 
 pub mod admit;
+pub mod broker;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod datagen;
 pub mod file;
 pub mod intake;
+pub mod kafka;
 pub mod location;
 pub(crate) mod metadata;
+pub mod open;
+pub mod produce;
 pub mod records;
 #[expect(clippy::module_inception, reason = "the room and its central noun share the name")]
 pub mod source;

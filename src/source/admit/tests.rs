@@ -20,7 +20,7 @@ fn column(name: &str, data_type: DataType, nullable: bool, kind: ColumnKind) -> 
     ColumnDef { name: name.to_owned(), data_type, nullable, kind }
 }
 
-fn source(delay_us: i64, max_future_us: i64) -> SourceDef {
+pub(crate) fn source(delay_us: i64, max_future_us: i64) -> SourceDef {
     let json = JsonOptions { timestamp: JsonTimestamp::EpochMicros, ..JsonOptions::default() };
     SourceDef {
         name: "events".to_owned(),
