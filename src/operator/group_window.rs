@@ -41,8 +41,6 @@ use crate::window::grid::Grid;
 
 /// Cell of rows that belong to no window (`slide > size`).
 const NO_CELL: u32 = u32::MAX;
-/// Times beyond these are as good as infinite, and safe to calculate with.
-const FAR: i64 = 1 << 62;
 
 /// The operator of a [`GroupSpec`].
 #[derive(Debug)]
@@ -192,7 +190,7 @@ impl GroupWindow {
         let mut found = Vec::with_capacity(requests.len());
         for (key, time) in requests {
             let panes = key.map_or(&none, |key| &self.keys[key as usize]);
-            let end = panes.newest_end(&self.grid, (*time).clamp(-FAR, FAR));
+            let end = panes.newest_end(&self.grid, *time);
             let (lo, hi) = match end {
                 Some(end) => panes.window(&self.grid, end),
                 None => (panes.first, panes.first),
@@ -309,7 +307,7 @@ impl Operator for GroupWindow {
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
             }
-            panes.drop_old(&self.grid, self.horizon.clamp(-FAR, FAR), tumbling, &mut gone);
+            panes.drop_old(&self.grid, self.horizon, tumbling, &mut gone);
         }
         self.free_cells(&gone);
         Ok(())
