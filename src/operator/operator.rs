@@ -57,6 +57,9 @@ pub trait Operator: Send {
     /// row are NULL when there is none.
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed>;
 
+    /// `probe` of every key at one time, inclusive, in batches of result rows.
+    fn probe_all(&self, at: EventTime) -> Result<Vec<RecordBatch>>;
+
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;
 

@@ -15,6 +15,7 @@ use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
 use crate::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
 use crate::runtime::progress::Progress;
+use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
 
 /// From ingest to a lane, in order.
@@ -40,8 +41,8 @@ pub enum Question {
         bound: Bound,
         reply: oneshot::Sender<Result<Probed>>,
     },
-    /// Result rows of all keys of a group, each at its newest time.
-    CurrentAll { group: usize, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
+    /// Result rows of all keys of a group at one time.
+    ProbeAll { group: usize, at: EventTime, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
 }
 
 /// From lanes and ingest threads to the committer.
@@ -51,7 +52,7 @@ pub enum CommitMessage {
     Archive { source: usize, rows: RecordBatch },
     Dead { source: usize, rows: RecordBatch },
     LaneBarrier { lane: usize, source: usize, epoch: Epoch, state: Vec<(CellId, Snapshot)> },
-    IngestBarrier { source: usize, epoch: Epoch, admission: serde_json::Value },
+    IngestBarrier { source: usize, epoch: Epoch, admission: AdmissionState },
     /// An ingest thread has read everything it was asked to.
     Reached { source: usize },
     Ended { source: usize },
@@ -145,8 +146,8 @@ impl LaneTask {
             Question::Probe { cell, keys, times, bound, reply } => {
                 let _ = reply.send(self.lane.probe(cell, &keys, &times, bound));
             }
-            Question::CurrentAll { group, reply } => {
-                let _ = reply.send(self.lane.current_all(group));
+            Question::ProbeAll { group, at, reply } => {
+                let _ = reply.send(self.lane.probe_all(group, at));
             }
         }
     }
