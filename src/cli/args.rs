@@ -106,6 +106,7 @@ pub enum Command {
 }
 
 const SQL_HELP: &str = "\
+Examples:
   skewless sql -e \"SELECT reason, count(*) FROM DEAD_LETTERS(transactions) GROUP BY reason\"
   skewless sql -f report.sql --format csv > report.csv
   echo 'SHOW FEATURES;' | skewless sql
@@ -126,6 +127,7 @@ pub struct SqlArgs {
 }
 
 const APPLY_HELP: &str = "\
+Examples:
   skewless apply source.sql features.sql
   skewless apply features.sql --dry-run
 
@@ -151,6 +153,7 @@ pub struct ApplyArgs {
 }
 
 const RUN_HELP: &str = "\
+Examples:
   skewless run                          everything registered, until Ctrl-C
   skewless run features.sql             apply the file first
   skewless run --until end              read to the end of the sources, close every window, exit
@@ -186,6 +189,7 @@ pub struct RunArgs {
 }
 
 const BACKFILL_HELP: &str = "\
+Examples:
   skewless backfill user_spend --out spend.parquet
   skewless backfill user_spend --out spend/ --from 2026-01-01 --to 2026-02-01
 
@@ -241,6 +245,7 @@ pub struct TrainingSetArgs {
 }
 
 const GET_HELP: &str = "\
+Examples:
   skewless get user_spend 42
   skewless get spend_by_user_and_shop user_id=42 shop=north
   skewless get user_spend 42 --at 2026-03-01T10:00:00Z --format json
@@ -268,6 +273,7 @@ pub struct StatusArgs {
 }
 
 const PRODUCE_HELP: &str = "\
+Examples:
   skewless produce transactions.ndjson --topic transactions --key user_id --partitions 4
   skewless produce datagen --rows 100000 --rate 5000 --topic transactions --key user_id
   skewless produce flights.parquet --topic flights --time event_time --speed 3600x
