@@ -3,5 +3,21 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `kind` | [`kind::AggregateKind`]: what can be computed, and the type of its result |
+//! | `wide` | integers beyond 128 bits, as far as the states need them |
+//! | `rounding` | from exact rationals to `f64`, once |
+//! | `encoding` | the canonical bytes of exact states |
+//! | `exact_sum` | [`exact_sum::ExactSum`]: Σx of doubles |
+//! | `moments` | n, Σx, Σx² of doubles, integers and decimals; SUM, AVG, VAR, STDDEV |
+//! | `extreme` | [`extreme::Extreme`]: MIN and MAX of a moving run |
+//! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
 
+pub mod distinct;
+mod encoding;
+pub mod exact_sum;
+pub mod extreme;
 pub mod kind;
+pub mod moments;
+#[cfg(test)]
+mod oracle;
+mod rounding;
+mod wide;

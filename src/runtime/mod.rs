@@ -1,1 +1,33 @@
 //! Drives operators over streams.
+//!
+//! ```text
+//!  ingest thread (one per source)        lane threads              committer task
+//!  poll → decode → admit → prepare ──►  operators  ── finals ──►  Parquet, state, manifest
+//!        │  split by key group              │ current values
+//!        └── archive rows, dead letters ────┼──────────────────►  (same)
+//!                                           └──► online task ──►  Redis
+//! ```
+//! A barrier enters at the ingest threads and travels the same queues as the rows, so what the
+//! committer holds when the last one arrives is a consistent cut.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `pipeline` | [`pipeline::Pipeline`]: which sources, groups and features run together |
+//! | `exchange` | rows to lanes by key group |
+//! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
+//! | `task` | the thread around a lane, and the messages between threads |
+//! | `ingest` | the thread around a source |
+//! | `committer` | collects outputs and commits epochs |
+//! | `online` | the task that writes current values |
+//! | `progress` | counters that others may read |
+//! | `supervisor` | starts all of them, stops them in order |
+
+pub mod committer;
+pub mod exchange;
+pub mod ingest;
+pub mod lane;
+pub mod online;
+pub mod pipeline;
+pub mod progress;
+pub mod supervisor;
+pub mod task;

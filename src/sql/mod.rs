@@ -1,1 +1,28 @@
 //! Text → typed statements with spans, and back (parse∘print = identity).
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `guard` | limits on text and tokens before the parser sees them; the thread with the big stack |
+//! | `dialect` | what the tokenizer and the expression parser accept |
+//! | `token` | tokens folded to one spelling, positions in the text |
+//! | `ast` | the statements |
+//! | `parser` | text → statements; queries and expressions alone |
+//! | `create` | CREATE SOURCE and CREATE FEATURE |
+//! | `refuse` | clauses of a query that would be parsed and then ignored |
+//! | `types` | SQL type names ↔ Arrow types |
+//! | `window` | TUMBLE and HOP: three spellings → one |
+//! | `options` | the one table of WITH options, and their typed values |
+//! | `printer` | statements → text: SHOW CREATE, `catalog.sql`; redaction of secrets |
+//! | `diagnostic` | errors with the line and a caret; did you mean |
+
+pub mod ast;
+pub mod create;
+pub mod diagnostic;
+pub mod dialect;
+pub mod guard;
+pub mod parser;
+pub mod printer;
+pub mod refuse;
+pub mod token;
+pub mod types;
+pub mod window;

@@ -1,0 +1,262 @@
+//! Against a real Redis, started on a socket in a temporary directory; a missing `redis-server`
+//! fails the test.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+use super::*;
+use crate::model::batch::timestamp_type;
+
+/// A Redis of its own for one test; stopped when dropped.
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::spawn(&folder.path().join("redis.sock"));
+        let server = Self { child, folder };
+        server.wait().await;
+        server
+    }
+
+    fn spawn(socket: &PathBuf) -> Child {
+        Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server must be installed for this test")
+    }
+
+    async fn wait(&self) {
+        let store = RedisStore::open(&self.url()).unwrap();
+        let began = clock::monotonic();
+        while store.ping().await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(20), "redis-server did not come up");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("redis+unix://{}", self.folder.path().join("redis.sock").display())
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    async fn restart(&mut self) {
+        self.kill();
+        self.child = Self::spawn(&self.folder.path().join("redis.sock"));
+    }
+
+    async fn run(&self, words: &[&str]) -> ::redis::Value {
+        let mut connection =
+            Client::open(self.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+        let mut cmd = ::redis::cmd(words[0]);
+        for word in &words[1..] {
+            cmd.arg(*word);
+        }
+        cmd.query_async(&mut connection).await.unwrap()
+    }
+
+    async fn hash(&self, key: &str) -> std::collections::BTreeMap<String, String> {
+        ::redis::FromRedisValue::from_redis_value(self.run(&["HGETALL", key]).await).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn feature() -> OnlineFeature {
+    let schema = Schema::new(vec![
+        Field::new("user_id", DataType::Int64, true),
+        Field::new("n", DataType::Int64, true),
+        Field::new("mean", DataType::Float64, true),
+        Field::new("last", DataType::Utf8, true),
+    ]);
+    let names = |n: &[&str]| n.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+    let (keys, values) = (names(&["user_id"]), names(&["n", "mean", "last"]));
+    OnlineFeature::new("spend", "{feature}:{key}", &keys, &values, &schema).unwrap()
+}
+
+type Row = (Option<i64>, Option<i64>, Option<f64>, Option<&'static str>, i64);
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let fields = vec![
+        Field::new("user_id", DataType::Int64, true),
+        Field::new("n", DataType::Int64, true),
+        Field::new("mean", DataType::Float64, true),
+        Field::new("last", DataType::Utf8, true),
+        Field::new("_as_of", timestamp_type(), false),
+    ];
+    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.4));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.0))),
+        Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.1))),
+        Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.2))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|r| r.3))),
+        Arc::new(times.with_timezone("UTC")),
+    ];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+fn version(generation: u64, epoch: u64, sequence: u64) -> Version {
+    Version { generation, epoch, sequence }
+}
+
+#[tokio::test]
+async fn values_are_readable_text_nulls_are_absent_and_null_keys_are_counted() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let rows = batch(&[
+        (Some(7), Some(9_007_199_254_740_993), Some(0.1), Some("a b"), 1_500_000),
+        (None, Some(1), Some(1.0), None, 0),
+    ]);
+    let written = store.write(&feature(), &rows, version(1, 2, 3)).await.unwrap();
+    assert_eq!(written, Written { applied: 1, stale: 0, null_keys: 1 });
+    let hash = server.hash("spend:7").await;
+    let fields: Vec<_> = hash.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(
+        fields,
+        [
+            ("_as_of:spend", "1970-01-01T00:00:01.500Z"),
+            ("_v:spend", "1.2.3"),
+            ("last", "a b"),
+            ("mean", "0.1"),
+            ("n", "9007199254740993"),
+        ]
+    );
+    // A NULL removes the field.
+    let rows = batch(&[(Some(7), None, Some(f64::NAN), None, 2_000_000)]);
+    store.write(&feature(), &rows, version(1, 2, 4)).await.unwrap();
+    let hash = server.hash("spend:7").await;
+    assert_eq!(hash.keys().collect::<Vec<_>>(), ["_as_of:spend", "_v:spend", "mean"]);
+    let keys: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![Some(8), Some(7), None]))];
+    let read = store.read(&feature(), &keys).await.unwrap();
+    assert!(read[0].is_none() && read[2].is_none());
+    let row = read[1].as_ref().unwrap();
+    assert_eq!((row.version, row.as_of), (version(1, 2, 4), EventTime(2_000_000)));
+    assert!(row.values.column(0).is_null(0) && row.values.column(2).is_null(0));
+}
+
+#[tokio::test]
+async fn only_a_greater_version_with_no_smaller_as_of_is_applied() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let big = 9_007_199_254_740_992;
+    // (version, as_of µs, applied)
+    let steps = [
+        (version(1, 9, 0), 1_000_000, true),
+        (version(1, 9, 0), 1_000_000, false),
+        (version(1, 10, 0), 1_000_000, true),
+        (version(1, 9, 99), 9_000_000, false),
+        (version(1, 11, 0), 999_999, false),
+        (version(1, 11, 0), 1_000_001, true),
+        (version(1, 12, 0), 1_000_000, false),
+        (version(1, 12, 0), 1_500_000, true),
+        (version(1, 12, big), 1_500_000, true),
+        (version(1, 12, big + 1), 1_500_000, true),
+        (version(1, 12, big), 1_500_000, false),
+        (version(2, 1, 0), 1_500_000, true),
+    ];
+    for (at, (version, as_of, applies)) in steps.into_iter().enumerate() {
+        let rows = batch(&[(Some(1), Some(at as i64), None, None, as_of)]);
+        let before = server.hash("spend:1").await;
+        let written = store.write(&feature(), &rows, version).await.unwrap();
+        assert_eq!(written.applied, u64::from(applies), "step {at}");
+        if !applies {
+            assert_eq!(server.hash("spend:1").await, before, "step {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_batch_arrives_whole_and_repeating_it_changes_nothing() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let rows: Vec<Row> =
+        (0..20_000).map(|i| (Some(i), Some(i * 3), Some(i as f64 / 7.0), Some("x"), i)).collect();
+    let rows = batch(&rows);
+    let began = clock::monotonic();
+    let first = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    let rate = 20_000.0 / began.elapsed().as_secs_f64();
+    eprintln!("{rate:.0} entities/s");
+    assert_eq!(first, Written { applied: 20_000, ..Written::default() });
+    let again = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    assert_eq!(again, Written { stale: 20_000, ..Written::default() });
+    let keys: Vec<ArrayRef> = vec![rows.column(0).clone()];
+    let read = store.read(&feature(), &keys).await.unwrap();
+    for (i, row) in read.iter().enumerate() {
+        let n = row.as_ref().unwrap().values.column(0).as_primitive::<Int64Type>().value(0);
+        assert_eq!(n, i as i64 * 3);
+    }
+}
+
+#[tokio::test]
+async fn a_write_survives_a_restart_of_redis_and_a_flushed_script() {
+    let mut server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
+    store.write(&feature(), &rows, version(1, 1, 0)).await.unwrap();
+    server.run(&["SCRIPT", "FLUSH"]).await;
+    let written = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    assert_eq!(written.applied, 1);
+    server.restart().await;
+    // The server may still be starting: the write is tried again until it answers.
+    let written = store.write(&feature(), &rows, version(1, 1, 2)).await.unwrap();
+    assert_eq!(written.applied, 1);
+    assert_eq!(server.hash("spend:1").await.len(), 3);
+}
+
+#[tokio::test]
+async fn two_features_share_a_hash_without_seeing_each_other() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let schema = Schema::new(vec![
+        Field::new("user_id", DataType::Int64, true),
+        Field::new("n", DataType::Int64, true),
+        Field::new("last", DataType::Utf8, true),
+    ]);
+    let key = ["user_id".to_owned()];
+    let make = |name: &str, value: &str| {
+        OnlineFeature::new(name, "user:{user_id}", &key, &[value.to_owned()], &schema).unwrap()
+    };
+    let (a, b) = (make("a", "n"), make("b", "last"));
+    let rows = batch(&[(Some(1), Some(5), None, Some("z"), 0)]);
+    store.write(&a, &rows, version(1, 5, 0)).await.unwrap();
+    assert_eq!(store.write(&b, &rows, version(1, 1, 0)).await.unwrap().applied, 1);
+    let hash = server.hash("user:1").await;
+    assert_eq!((hash["n"].as_str(), hash["last"].as_str()), ("5", "z"));
+    assert_eq!((hash["_v:a"].as_str(), hash["_v:b"].as_str()), ("1.5.0", "1.1.0"));
+}
+
+#[tokio::test]
+async fn errors_name_the_server_and_the_reason_but_no_secret() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    server.run(&["SET", "spend:1", "mine"]).await;
+    let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
+    let error = store.write(&feature(), &rows, version(1, 1, 0)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.message().contains("WRONGTYPE"), "{error}");
+    let shown = redacted("redis://bob:canary-secret@host:6379/0");
+    assert_eq!(shown, "redis://***@host:6379/0");
+    assert_eq!(redacted("redis://:canary-secret@host/1"), "redis://***@host/1");
+    let error = RedisStore::open("rediss://bob:canary-secret@host/0").unwrap_err();
+    assert!(!error.to_string().contains("canary"), "{error}");
+    let error = RedisStore::open("http://bob:canary-secret@host/0").unwrap_err();
+    assert!(!error.to_string().contains("canary"), "{error}");
+}

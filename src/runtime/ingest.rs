@@ -1,0 +1,274 @@
+//! The thread around a source: poll → decode → admit → prepare → split by key group → lanes.
+//! Admission and everything after it is pure; this file adds the thread, the queues and the
+//! order in which barriers travel. It never decides what is admitted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::error::Result;
+use crate::limits::BATCH_ROWS;
+use crate::model::batch::Position;
+use crate::model::epoch::Epoch;
+use crate::model::time::EventTime;
+use crate::runtime::exchange::split;
+use crate::runtime::lane::{CellId, LaneGroup};
+use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress};
+use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
+use crate::source::admit::Admitted;
+use crate::source::decode::Intake;
+use crate::source::source::Source;
+
+/// Commands to an ingest thread, obeyed between two polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Send a barrier after what was read so far.
+    Barrier(Epoch),
+    /// The input is over: every window closes.
+    Finish,
+}
+
+/// How long a poll waits for records: the longest delay a quiet source adds to a command.
+const POLL_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Everything the thread of a source needs.
+pub struct IngestTask {
+    pub number: usize,
+    pub source: Box<dyn Source>,
+    pub intake: Intake,
+    pub groups: Arc<Vec<LaneGroup>>,
+    /// Groups of this source.
+    pub own: Vec<usize>,
+    pub lanes: Vec<Sender<LaneMessage>>,
+    pub commit: mpsc::Sender<CommitMessage>,
+    pub control: Receiver<Control>,
+    pub archive: bool,
+    /// End offsets (exclusive) at which the source has been read far enough; `None` = never.
+    pub until: Option<Vec<Position>>,
+    pub progress: Arc<Progress>,
+    pub stop: Arc<AtomicBool>,
+    /// Rows per second to read at most.
+    pub rate: Option<u64>,
+}
+
+impl IngestTask {
+    /// Runs until the engine stops; a failure is reported to the committer.
+    pub fn run(mut self) {
+        if let Err(error) = self.read_loop() {
+            let who = format!("source '{}'", self.progress().name);
+            let _ = self.commit.blocking_send(CommitMessage::Failed { who, error });
+        }
+        for lane in &self.lanes {
+            // A lane that is gone has nothing to end.
+            let _ = lane.send(LaneMessage::End { source: self.number });
+        }
+    }
+
+    fn progress(&self) -> &SourceProgress {
+        &self.progress.sources[self.number]
+    }
+
+    fn read_loop(&mut self) -> Result<()> {
+        let (mut reached, mut finished) = (false, false);
+        let started = clock::monotonic();
+        let mut rows_read = 0u64;
+        while !self.stop.load(Relaxed) {
+            let wait = if reached || finished { POLL_TIMEOUT } else { Duration::ZERO };
+            match self.control.recv_timeout(wait) {
+                Ok(Control::Barrier(epoch)) => self.barrier(epoch)?,
+                Ok(Control::Finish) => {
+                    self.finish()?;
+                    finished = true;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if reached || finished => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    rows_read += self.step()?;
+                    if self.at_end() {
+                        reached = true;
+                        self.send_commit(CommitMessage::Reached { source: self.number })?;
+                    }
+                    self.hold_back(rows_read, started);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps to `rate` rows per second.
+    fn hold_back(&self, rows: u64, started: std::time::Instant) {
+        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
+        let due = Duration::from_secs_f64(rows as f64 / rate as f64);
+        let elapsed = started.elapsed();
+        if due > elapsed {
+            std::thread::sleep((due - elapsed).min(Duration::from_millis(200)));
+        }
+    }
+
+    /// One poll; the number of records read.
+    fn step(&mut self) -> Result<u64> {
+        let max = match self.rate {
+            Some(rate) => BATCH_ROWS.min((rate / 20).max(1) as usize),
+            None => BATCH_ROWS,
+        };
+        let polled = self.source.poll(max, POLL_TIMEOUT)?;
+        if polled.chunks.is_empty() {
+            return Ok(0);
+        }
+        let mut read = 0;
+        for chunk in polled.chunks {
+            let admitted = self.intake.admit(chunk)?;
+            read += admitted.counts.read;
+            self.count(&admitted);
+            self.hand_on(admitted)?;
+        }
+        self.send_watermarks()?;
+        for lane in &self.lanes {
+            lane.send(LaneMessage::Flush).map_err(|_| stopped())?;
+        }
+        Ok(read)
+    }
+
+    fn count(&self, admitted: &Admitted) {
+        let source = self.progress();
+        let counts = &admitted.counts;
+        source.read.fetch_add(counts.read, Relaxed);
+        source.admitted.fetch_add(counts.admitted, Relaxed);
+        source.late.fetch_add(counts.late, Relaxed);
+        source.future.fetch_add(counts.future, Relaxed);
+        source.decode.fetch_add(counts.decode, Relaxed);
+        source.event_time.fetch_add(counts.event_time, Relaxed);
+        let now = clock::wall_now().0;
+        if let Some(newest) = admitted.newest
+            && newest.0 > source.newest_event.load(Relaxed)
+        {
+            source.newest_event.store(newest.0, Relaxed);
+            source.newest_read_at.store(now, Relaxed);
+        }
+        let progress = PartitionProgress {
+            next_offset: admitted.next_offset,
+            end_offset: None,
+            watermark: admitted.watermark,
+            last_record_at: now,
+        };
+        source.set_partition(admitted.partition, progress);
+    }
+
+    fn hand_on(&mut self, admitted: Admitted) -> Result<()> {
+        let source = self.number;
+        if let Some(rows) = admitted.dead {
+            self.send_commit(CommitMessage::Dead { source, rows })?;
+        }
+        if admitted.rows.num_rows() == 0 {
+            return Ok(());
+        }
+        for number in &self.own {
+            let group = &self.groups[*number];
+            let step = group.group.preparation.evaluate(&admitted.rows)?;
+            self.to_lanes(*number, group, admitted.partition, &step)?;
+        }
+        if self.archive {
+            self.send_commit(CommitMessage::Archive { source, rows: admitted.rows })?;
+        }
+        Ok(())
+    }
+
+    fn to_lanes(
+        &self,
+        number: usize,
+        group: &LaneGroup,
+        partition: u32,
+        step: &RecordBatch,
+    ) -> Result<()> {
+        if step.num_rows() == 0 {
+            return Ok(());
+        }
+        if group.by_partition {
+            let cell = CellId { group: number, partition };
+            let lane = &self.lanes[partition as usize % self.lanes.len()];
+            let message = LaneMessage::Batch { cell, step: step.clone() };
+            return lane.send(message).map_err(|_| stopped());
+        }
+        let cell = CellId { group: number, partition: 0 };
+        let keys = group.group.window.key_types().len();
+        for (lane, step) in split(step, keys, self.lanes.len())? {
+            let message = LaneMessage::Batch { cell, step };
+            self.lanes[lane].send(message).map_err(|_| stopped())?;
+        }
+        Ok(())
+    }
+
+    /// Tells every lane how far time has come: the minimum over the partitions, or, where shards
+    /// are partitions, each partition's own watermark.
+    fn send_watermarks(&self) -> Result<()> {
+        let watermarks = self.watermarks();
+        let lowest = watermarks.values().min().copied().unwrap_or(EventTime::NEG_INFINITY);
+        self.progress().watermark.store(lowest.0, Relaxed);
+        self.send_watermark(lowest, &watermarks)
+    }
+
+    fn watermarks(&self) -> BTreeMap<u32, EventTime> {
+        let partitions = self.source.partitions();
+        partitions.into_iter().map(|p| (p, self.intake.watermark(p))).collect()
+    }
+
+    fn send_watermark(
+        &self,
+        lowest: EventTime,
+        by_partition: &BTreeMap<u32, EventTime>,
+    ) -> Result<()> {
+        for group in &self.own {
+            if self.groups[*group].by_partition {
+                for (partition, watermark) in by_partition {
+                    let cell = CellId { group: *group, partition: *partition };
+                    let lane = &self.lanes[*partition as usize % self.lanes.len()];
+                    let message = LaneMessage::Watermark { cell, watermark: *watermark };
+                    lane.send(message).map_err(|_| stopped())?;
+                }
+                continue;
+            }
+            let cell = CellId { group: *group, partition: 0 };
+            for lane in &self.lanes {
+                let message = LaneMessage::Watermark { cell, watermark: lowest };
+                lane.send(message).map_err(|_| stopped())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of input: the watermark of every partition goes to infinity.
+    fn finish(&self) -> Result<()> {
+        let all = self.source.partitions().into_iter().map(|p| (p, EventTime::INFINITY)).collect();
+        self.send_watermark(EventTime::INFINITY, &all)?;
+        for lane in &self.lanes {
+            lane.send(LaneMessage::Flush).map_err(|_| stopped())?;
+        }
+        Ok(())
+    }
+
+    fn barrier(&self, epoch: Epoch) -> Result<()> {
+        let source = self.number;
+        let admission = self.intake.saved()?;
+        self.send_commit(CommitMessage::IngestBarrier { source, epoch, admission })?;
+        for lane in &self.lanes {
+            lane.send(LaneMessage::Barrier { source, epoch }).map_err(|_| stopped())?;
+        }
+        Ok(())
+    }
+
+    fn send_commit(&self, message: CommitMessage) -> Result<()> {
+        self.commit.blocking_send(message).map_err(|_| stopped())
+    }
+
+    /// Whether every partition has been read up to `until`.
+    fn at_end(&self) -> bool {
+        let Some(until) = &self.until else { return false };
+        until.iter().all(|end| self.intake.next_offset(end.partition) >= end.offset)
+    }
+}

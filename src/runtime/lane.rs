@@ -1,0 +1,185 @@
+//! A lane: one single-threaded, deterministic pipeline that owns whole shards. It knows no
+//! thread, channel or clock; `task` gives it messages one by one and carries its output away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use crate::error::{Error, Result};
+use crate::model::time::EventTime;
+use crate::operator::operator::{Bound, Operator, Probed};
+use crate::plan::share::StateGroup;
+use crate::state::snapshot::Snapshot;
+
+/// Which operator of a lane: the state group, and the source partition where shards are
+/// partitions (0 where they are key groups).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellId {
+    pub group: usize,
+    pub partition: u32,
+}
+
+/// What a lane puts out.
+pub trait Outlet {
+    /// Final rows of feature `feature` (its number in the pipeline).
+    fn finals(&mut self, feature: usize, rows: RecordBatch) -> Result<()>;
+    /// Current values of touched keys: the feature's output columns and `_as_of`.
+    fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()>;
+}
+
+/// One state group as lanes see it.
+#[derive(Debug)]
+pub struct LaneGroup {
+    /// Number of the source it reads.
+    pub source: usize,
+    /// Shards are source partitions instead of key groups.
+    pub by_partition: bool,
+    pub group: StateGroup,
+    /// Pipeline-wide number of each member.
+    pub features: Vec<usize>,
+    /// Members whose current values are written to a store.
+    pub online: Vec<bool>,
+}
+
+struct Cell {
+    operator: Box<dyn Operator>,
+    watermark: EventTime,
+}
+
+/// All operators of one lane.
+pub struct Lane {
+    groups: Arc<Vec<LaneGroup>>,
+    cells: BTreeMap<CellId, Cell>,
+    results: Vec<RecordBatch>,
+}
+
+impl Lane {
+    pub fn new(groups: Arc<Vec<LaneGroup>>) -> Self {
+        Self { groups, cells: BTreeMap::new(), results: Vec::new() }
+    }
+
+    fn cell(&mut self, id: CellId) -> Result<&mut Cell> {
+        if !self.cells.contains_key(&id) {
+            let group = &self.groups[id.group];
+            let current = group.online.iter().any(|online| *online);
+            let operator = crate::operator::build(&group.group.window, current)?;
+            self.cells.insert(id, Cell { operator, watermark: EventTime::NEG_INFINITY });
+        }
+        self.cells.get_mut(&id).ok_or_else(|| Error::internal("a cell vanished"))
+    }
+
+    /// Takes rows of one cell.
+    pub fn on_batch(&mut self, id: CellId, step: &RecordBatch) -> Result<()> {
+        self.cell(id)?.operator.on_batch(step)
+    }
+
+    /// Moves a cell's watermark and hands on what became final. Going back is ignored: the
+    /// source knows better only after a restart.
+    pub fn on_watermark(
+        &mut self,
+        id: CellId,
+        watermark: EventTime,
+        outlet: &mut dyn Outlet,
+    ) -> Result<()> {
+        let mut results = std::mem::take(&mut self.results);
+        let cell = self.cell(id)?;
+        if watermark > cell.watermark {
+            cell.watermark = watermark;
+            cell.operator.on_watermark(watermark, &mut results)?;
+        }
+        let group = &self.groups[id.group];
+        for result in results.drain(..) {
+            for (member, feature) in group.group.members.iter().zip(&group.features) {
+                outlet.finals(*feature, member.output.evaluate(&result)?)?;
+            }
+        }
+        self.results = results;
+        Ok(())
+    }
+
+    /// Hands on the current values of the keys touched since the last call.
+    pub fn flush_current(&mut self, outlet: &mut dyn Outlet) -> Result<()> {
+        for (id, cell) in &mut self.cells {
+            let group = &self.groups[id.group];
+            if !group.online.iter().any(|online| *online) {
+                continue;
+            }
+            let Some(result) = cell.operator.drain_current()? else { continue };
+            for (i, member) in group.group.members.iter().enumerate() {
+                if group.online[i] {
+                    let rows = member.output.evaluate(&result)?;
+                    let as_of = as_of_column(&result)?;
+                    outlet.current(group.features[i], with_as_of(&rows, as_of)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `f(key, t)` of one feature for keys that live in this lane.
+    pub fn probe(
+        &self,
+        id: CellId,
+        keys: &[ArrayRef],
+        times: &[EventTime],
+        bound: Bound,
+    ) -> Result<Probed> {
+        match self.cells.get(&id) {
+            Some(cell) => cell.operator.probe(keys, times, bound),
+            None => crate::operator::build(&self.groups[id.group].group.window, false)?
+                .probe(keys, times, bound),
+        }
+    }
+
+    /// Result rows of every key of a group, each at the key's newest time.
+    pub fn current_all(&self, group: usize) -> Result<Vec<RecordBatch>> {
+        let cells = self.cells.iter().filter(|(id, _)| id.group == group);
+        let mut all = Vec::new();
+        for (_, cell) in cells {
+            all.extend(cell.operator.current_all()?);
+        }
+        Ok(all)
+    }
+
+    /// The state of every cell.
+    pub fn snapshot(&self) -> Result<Vec<(CellId, Snapshot)>> {
+        self.cells.iter().map(|(id, cell)| Ok((*id, cell.operator.snapshot()?))).collect()
+    }
+
+    /// Adds a snapshot (of whole shards) to a cell.
+    pub fn restore(&mut self, id: CellId, snapshot: &Snapshot) -> Result<()> {
+        let cell = self.cell(id)?;
+        if let Some(watermark) = snapshot.watermark {
+            cell.watermark = cell.watermark.max(EventTime(watermark));
+        }
+        cell.operator.restore(snapshot)
+    }
+
+    pub fn state_bytes(&self) -> usize {
+        self.cells.values().map(|cell| cell.operator.state_bytes()).sum()
+    }
+
+    pub fn key_count(&self) -> usize {
+        self.cells.values().map(|cell| cell.operator.key_count()).sum()
+    }
+}
+
+/// The time a result batch holds for: `_time`, or `window_end`.
+pub fn as_of_column(result: &RecordBatch) -> Result<ArrayRef> {
+    use crate::plan::dataflow::{TIME_COLUMN, WINDOW_END_COLUMN};
+    let column = result.column_by_name(TIME_COLUMN);
+    let column = column.or_else(|| result.column_by_name(WINDOW_END_COLUMN));
+    column.cloned().ok_or_else(|| Error::internal("a result batch without a time column"))
+}
+
+/// Appends `_as_of` to output rows.
+pub fn with_as_of(rows: &RecordBatch, as_of: ArrayRef) -> Result<RecordBatch> {
+    use arrow::datatypes::{Field, Schema};
+    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+    let name = crate::model::batch::AS_OF_COLUMN;
+    fields.push(Arc::new(Field::new(name, as_of.data_type().clone(), true)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(as_of);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

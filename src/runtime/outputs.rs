@@ -1,0 +1,138 @@
+//! What an engine writes at checkpoints: final rows per feature, archive and dead letters per
+//! source. Called by `committer` only.
+
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+
+use crate::clock;
+use crate::error::Result;
+use crate::limits::OFFLINE_BYTES_MAX;
+use crate::model::epoch::Epoch;
+use crate::offline::archive;
+use crate::offline::store::Stores;
+use crate::offline::writer::{DatedWriter, PreparedFile, publish};
+use crate::runtime::task::CommitMessage;
+
+/// One writer and when its rows are due.
+#[derive(Debug)]
+pub struct Output {
+    writer: DatedWriter,
+    interval: Duration,
+    written: Instant,
+}
+
+impl Output {
+    pub fn new(writer: DatedWriter, interval: Duration) -> Self {
+        Self { writer, interval, written: clock::monotonic() }
+    }
+
+    fn due(&self) -> bool {
+        self.written.elapsed() >= self.interval || self.writer.bytes() >= OFFLINE_BYTES_MAX
+    }
+}
+
+/// All writers of an engine, by number of feature or source; `None` = not kept.
+#[derive(Debug)]
+pub struct Outputs {
+    pub features: Vec<Option<Output>>,
+    pub archives: Vec<Option<Output>>,
+    pub dead: Vec<Output>,
+    /// Schemas of the archives: admitted batches are projected to them.
+    pub stores: Stores,
+}
+
+/// Rows carried from one epoch to the next instead of being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutputId {
+    Feature(usize),
+    Archive(usize),
+    Dead(usize),
+}
+
+impl Outputs {
+    /// Takes rows in.
+    pub fn push(&mut self, message: CommitMessage) -> Result<()> {
+        let (id, rows) = match message {
+            CommitMessage::Finals { feature, rows, .. } => (OutputId::Feature(feature), rows),
+            CommitMessage::Archive { source, rows } => (OutputId::Archive(source), rows),
+            CommitMessage::Dead { source, rows } => (OutputId::Dead(source), rows),
+            other => panic_free(other)?,
+        };
+        self.take(id, &rows)
+    }
+
+    /// Takes rows in; also rows that an earlier epoch carried.
+    pub fn take(&mut self, id: OutputId, rows: &RecordBatch) -> Result<()> {
+        let Some(output) = self.output(id) else { return Ok(()) };
+        if let OutputId::Archive(_) = id {
+            return output.writer.write(&archived(output.writer.schema(), rows)?);
+        }
+        output.writer.write(rows)
+    }
+
+    fn output(&mut self, id: OutputId) -> Option<&mut Output> {
+        match id {
+            OutputId::Feature(number) => self.features[number].as_mut(),
+            OutputId::Archive(number) => self.archives[number].as_mut(),
+            OutputId::Dead(number) => Some(&mut self.dead[number]),
+        }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = (OutputId, &mut Output)> {
+        let features = self.features.iter_mut().enumerate();
+        let features =
+            features.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Feature(i), o)));
+        let archives = self.archives.iter_mut().enumerate();
+        let archives =
+            archives.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Archive(i), o)));
+        let dead = self.dead.iter_mut().enumerate().map(|(i, o)| (OutputId::Dead(i), o));
+        features.chain(archives).chain(dead)
+    }
+
+    /// Stages what is due (or everything) for an epoch.
+    pub async fn prepare(&mut self, epoch: Epoch, everything: bool) -> Result<Vec<PreparedFile>> {
+        let mut files = Vec::new();
+        for (_, output) in self.all() {
+            if output.writer.rows() > 0 && (everything || output.due()) {
+                files.extend(output.writer.prepare(epoch).await?);
+                output.written = clock::monotonic();
+            } else {
+                files.extend(output.writer.take_staged());
+            }
+        }
+        Ok(files)
+    }
+
+    /// The rows that stay for a later epoch, for the state of this one.
+    pub fn carried(&mut self) -> Vec<(OutputId, Vec<RecordBatch>)> {
+        let carried = self.all().map(|(id, output)| (id, output.writer.carried()));
+        carried.filter(|(_, batches)| !batches.is_empty()).collect()
+    }
+
+    /// Makes prepared files visible; may be repeated.
+    pub async fn publish(&self, files: &[PreparedFile]) -> Result<()> {
+        publish(&self.stores, files).await
+    }
+}
+
+/// The columns of an admitted batch that the archive keeps.
+fn archived(schema: &arrow::datatypes::SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
+    if rows.schema_ref().fields().len() == schema.fields().len() {
+        return Ok(rows.clone());
+    }
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        columns.push(rows.column(rows.schema_ref().index_of(field.name())?).clone());
+    }
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+fn panic_free(message: CommitMessage) -> Result<(OutputId, RecordBatch)> {
+    Err(crate::error::Error::internal(format!("{message:?} holds no rows")))
+}
+
+/// Whether the archive of a source keeps this column.
+pub fn is_archived(source: &crate::catalog::source::SourceDef, column: &str) -> bool {
+    archive::schema(source).field_with_name(column).is_ok()
+}

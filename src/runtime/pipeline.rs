@@ -1,0 +1,130 @@
+//! Which sources, state groups and features run together, as plain data: catalog definitions and
+//! plans in, numbered pieces out. Built by `supervisor`, read by every thread.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::feature::{FeatureDef, OnlineStoreDef};
+use crate::catalog::source::SourceDef;
+use crate::error::Result;
+use crate::plan::dataflow::FeaturePlan;
+use crate::plan::share::merge;
+use crate::runtime::lane::LaneGroup;
+
+/// A source with the state groups that read it.
+#[derive(Debug)]
+pub struct SourcePipeline {
+    pub def: Arc<SourceDef>,
+    pub groups: Vec<usize>,
+}
+
+/// A feature and where its state lives.
+#[derive(Debug)]
+pub struct FeaturePipeline {
+    pub def: Arc<FeatureDef>,
+    pub plan: FeaturePlan,
+    pub source: usize,
+    pub group: usize,
+    /// Its number among the members of the group.
+    pub member: usize,
+}
+
+/// Everything that runs in one engine. Sources, groups and features are known by their number.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub sources: Vec<SourcePipeline>,
+    pub groups: Arc<Vec<LaneGroup>>,
+    pub features: Vec<FeaturePipeline>,
+}
+
+/// A feature to run: its definition, its plan, and its source.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub feature: Arc<FeatureDef>,
+    pub plan: FeaturePlan,
+    pub source: Arc<SourceDef>,
+    /// Features with different starts share no state group.
+    pub start: String,
+}
+
+impl Pipeline {
+    /// Numbers sources in order of name, features in order given, and lets features of one
+    /// (source, filter, key, start) share a state group.
+    pub fn build(planned: Vec<Planned>) -> Result<Self> {
+        let mut by_source: BTreeMap<String, (Arc<SourceDef>, Vec<usize>)> = BTreeMap::new();
+        for (i, p) in planned.iter().enumerate() {
+            let entry = by_source.entry(p.source.name.clone());
+            entry.or_insert_with(|| (p.source.clone(), Vec::new())).1.push(i);
+        }
+        let (mut sources, mut groups) = (Vec::new(), Vec::new());
+        let mut places = vec![(0, 0, 0); planned.len()];
+        for (number, (_, (def, members))) in by_source.into_iter().enumerate() {
+            let first = groups.len();
+            for together in shared(&planned, members) {
+                for group in merge(together.iter().map(|i| planned[*i].plan.clone()).collect())? {
+                    let at = groups.len();
+                    let mut features = Vec::new();
+                    for (m, member) in group.members.iter().enumerate() {
+                        let name = &member.plan.feature;
+                        let i = together.iter().find(|i| planned[**i].plan.feature == *name);
+                        let i = *i.ok_or_else(|| {
+                            crate::error::Error::internal(format!("{name} left its group"))
+                        })?;
+                        places[i] = (number, at, m);
+                        features.push(i);
+                    }
+                    let online = features.iter().map(|i| is_written(&planned[*i].feature));
+                    let online = online.collect();
+                    let by_partition = by_partition(&def, &planned[features[0]].plan);
+                    groups.push(LaneGroup { source: number, by_partition, group, features, online });
+                }
+            }
+            sources.push(SourcePipeline { def, groups: (first..groups.len()).collect() });
+        }
+        let features = planned.into_iter().zip(places);
+        let features = features.map(|(p, (source, group, member))| FeaturePipeline {
+            def: p.feature,
+            plan: p.plan,
+            source,
+            group,
+            member,
+        });
+        Ok(Self { sources, features: features.collect(), groups: Arc::new(groups) })
+    }
+
+    pub fn source_names(&self) -> Vec<String> {
+        self.sources.iter().map(|s| s.def.name.clone()).collect()
+    }
+
+    pub fn feature_names(&self) -> Vec<String> {
+        self.features.iter().map(|f| f.def.name.clone()).collect()
+    }
+
+    pub fn feature(&self, name: &str) -> Option<usize> {
+        self.features.iter().position(|f| f.def.name == name)
+    }
+}
+
+fn is_written(feature: &FeatureDef) -> bool {
+    matches!(feature.options.online, OnlineStoreDef::Redis(_))
+}
+
+/// Whether equal keys are always in one partition: the declared columns are all key columns.
+fn by_partition(def: &SourceDef, plan: &FeaturePlan) -> bool {
+    let declared = &def.options.partitioned_by;
+    !declared.is_empty()
+        && declared.iter().all(|c| plan.key_sources.iter().any(|k| k.as_deref() == Some(c)))
+}
+
+/// Features of one source that may share state, in order of their first member.
+fn shared(planned: &[Planned], members: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut by_sharing: Vec<((&str, &str), Vec<usize>)> = Vec::new();
+    for i in members {
+        let id = (planned[i].plan.sharing.as_str(), planned[i].start.as_str());
+        match by_sharing.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, together)) => together.push(i),
+            None => by_sharing.push((id, vec![i])),
+        }
+    }
+    by_sharing.into_iter().map(|(_, together)| together).collect()
+}

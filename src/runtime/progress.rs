@@ -1,0 +1,183 @@
+//! Counters of a running engine: written by its threads, read by progress lines, `status`,
+//! `/metrics` and tests. Nothing computes with them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::time::EventTime;
+
+/// What one source has done.
+#[derive(Debug)]
+pub struct SourceProgress {
+    pub name: String,
+    pub read: AtomicU64,
+    pub admitted: AtomicU64,
+    pub late: AtomicU64,
+    pub future: AtomicU64,
+    pub decode: AtomicU64,
+    pub event_time: AtomicU64,
+    /// Newest admitted event time (µs) and the wall time it was read at (µs).
+    pub newest_event: AtomicI64,
+    pub newest_read_at: AtomicI64,
+    /// Minimum over the partitions (µs).
+    pub watermark: AtomicI64,
+    partitions: Mutex<BTreeMap<u32, PartitionProgress>>,
+    note: Mutex<Option<String>>,
+}
+
+/// What one partition has done.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionProgress {
+    pub next_offset: i64,
+    /// End offset when last asked, exclusive.
+    pub end_offset: Option<i64>,
+    pub watermark: EventTime,
+    /// Wall time (µs) of the last record.
+    pub last_record_at: i64,
+}
+
+/// A copy of the counters of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub read: u64,
+    pub admitted: u64,
+    pub late: u64,
+    pub future: u64,
+    /// Undecodable and without usable event time.
+    pub rejected: u64,
+}
+
+impl Totals {
+    /// The conservation law of admission.
+    pub fn conserved(&self) -> bool {
+        self.read == self.admitted + self.late + self.future + self.rejected
+    }
+}
+
+impl SourceProgress {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            read: AtomicU64::new(0),
+            admitted: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            future: AtomicU64::new(0),
+            decode: AtomicU64::new(0),
+            event_time: AtomicU64::new(0),
+            newest_event: AtomicI64::new(i64::MIN),
+            newest_read_at: AtomicI64::new(0),
+            watermark: AtomicI64::new(i64::MIN),
+            partitions: Mutex::new(BTreeMap::new()),
+            note: Mutex::new(None),
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        Totals {
+            read: self.read.load(Relaxed),
+            admitted: self.admitted.load(Relaxed),
+            late: self.late.load(Relaxed),
+            future: self.future.load(Relaxed),
+            rejected: self.decode.load(Relaxed) + self.event_time.load(Relaxed),
+        }
+    }
+
+    pub fn set_partition(&self, partition: u32, progress: PartitionProgress) {
+        let mut all = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(partition, progress);
+    }
+
+    pub fn partitions(&self) -> BTreeMap<u32, PartitionProgress> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the source is waiting for, if anything (for status).
+    pub fn set_note(&self, note: Option<String>) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note;
+    }
+
+    pub fn note(&self) -> Option<String> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// "Now" of this source (semantics §4): its newest event time plus the wall time since that
+    /// record was read, never beyond the wall clock. `None` before the first record.
+    pub fn serving_time(&self, wall: EventTime) -> Option<EventTime> {
+        let newest = self.newest_event.load(Relaxed);
+        if newest == i64::MIN {
+            return None;
+        }
+        let elapsed = (wall.0 - self.newest_read_at.load(Relaxed)).max(0);
+        Some(EventTime(newest.saturating_add(elapsed).min(wall.0.max(newest))))
+    }
+}
+
+/// What one feature has done.
+#[derive(Debug, Default)]
+pub struct FeatureProgress {
+    pub name: String,
+    pub final_rows: AtomicU64,
+    pub current_writes: AtomicU64,
+}
+
+/// Everything a running engine counts.
+#[derive(Debug)]
+pub struct Progress {
+    pub sources: Vec<SourceProgress>,
+    pub features: Vec<FeatureProgress>,
+    pub state_bytes: Vec<AtomicU64>,
+    pub keys: Vec<AtomicU64>,
+    pub epoch: AtomicU64,
+    /// Wall time (µs) of the last checkpoint; 0 = none yet.
+    pub checkpoint_at: AtomicI64,
+    pub online_errors: AtomicU64,
+    pub null_keys: AtomicU64,
+}
+
+impl Progress {
+    pub fn new(sources: &[String], features: &[String], lanes: usize) -> Self {
+        Self {
+            sources: sources.iter().map(|name| SourceProgress::new(name)).collect(),
+            features: features
+                .iter()
+                .map(|name| FeatureProgress { name: name.clone(), ..Default::default() })
+                .collect(),
+            state_bytes: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            keys: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            epoch: AtomicU64::new(0),
+            checkpoint_at: AtomicI64::new(0),
+            online_errors: AtomicU64::new(0),
+            null_keys: AtomicU64::new(0),
+        }
+    }
+
+    /// The counters of all sources together.
+    pub fn totals(&self) -> Totals {
+        self.sources.iter().map(SourceProgress::totals).fold(Totals::default(), |a, b| Totals {
+            read: a.read + b.read,
+            admitted: a.admitted + b.admitted,
+            late: a.late + b.late,
+            future: a.future + b.future,
+            rejected: a.rejected + b.rejected,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serving_time_runs_with_the_wall_clock_from_the_newest_event_but_not_past_it() {
+        let source = SourceProgress::new("s");
+        assert_eq!(source.serving_time(EventTime(1_000)), None);
+        source.newest_event.store(100, Relaxed);
+        source.newest_read_at.store(1_000, Relaxed);
+        assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(150)));
+        source.newest_event.store(1_040, Relaxed);
+        assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(1_050)));
+        source.newest_event.store(9_000, Relaxed);
+        assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(9_000)));
+    }
+}

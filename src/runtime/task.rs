@@ -1,0 +1,203 @@
+//! The thread around a lane, and the messages between the threads of an engine.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use crossbeam_channel::{Receiver, TryRecvError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+use crate::limits::LANE_SLICE_ROWS;
+use crate::model::epoch::Epoch;
+use crate::model::time::EventTime;
+use crate::operator::operator::{Bound, Probed};
+use crate::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
+use crate::runtime::progress::Progress;
+use crate::state::snapshot::Snapshot;
+
+/// From ingest to a lane, in order.
+#[derive(Debug)]
+pub enum LaneMessage {
+    Batch { cell: CellId, step: RecordBatch },
+    Watermark { cell: CellId, watermark: EventTime },
+    /// End of a micro-batch: current values of touched keys go out.
+    Flush,
+    /// Snapshot the cells of these groups for this epoch.
+    Barrier { source: usize, epoch: Epoch },
+    /// This source sends nothing more.
+    End { source: usize },
+}
+
+/// A question to a lane; answered between slices of stream work.
+#[derive(Debug)]
+pub enum Question {
+    Probe {
+        cell: CellId,
+        keys: Vec<ArrayRef>,
+        times: Vec<EventTime>,
+        bound: Bound,
+        reply: oneshot::Sender<Result<Probed>>,
+    },
+    /// Result rows of all keys of a group, each at its newest time.
+    CurrentAll { group: usize, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
+}
+
+/// From lanes and ingest threads to the committer.
+#[derive(Debug)]
+pub enum CommitMessage {
+    Finals { lane: usize, feature: usize, rows: RecordBatch },
+    Archive { source: usize, rows: RecordBatch },
+    Dead { source: usize, rows: RecordBatch },
+    LaneBarrier { lane: usize, source: usize, epoch: Epoch, state: Vec<(CellId, Snapshot)> },
+    IngestBarrier { source: usize, epoch: Epoch, admission: serde_json::Value },
+    /// An ingest thread has read everything it was asked to.
+    Reached { source: usize },
+    Ended { source: usize },
+    Failed { who: String, error: Error },
+}
+
+/// Current values on their way to a store.
+#[derive(Debug)]
+pub struct CurrentRows {
+    pub feature: usize,
+    pub rows: RecordBatch,
+}
+
+/// Everything the thread of a lane needs.
+pub struct LaneTask {
+    pub index: usize,
+    pub lane: Lane,
+    pub groups: Arc<Vec<LaneGroup>>,
+    pub work: Receiver<LaneMessage>,
+    pub questions: Receiver<Question>,
+    pub commit: mpsc::Sender<CommitMessage>,
+    pub online: mpsc::Sender<CurrentRows>,
+    pub progress: Arc<Progress>,
+    /// Sources that still send.
+    pub sources: BTreeSet<usize>,
+}
+
+struct Channels<'a> {
+    index: usize,
+    commit: &'a mpsc::Sender<CommitMessage>,
+    online: &'a mpsc::Sender<CurrentRows>,
+    progress: &'a Progress,
+}
+
+impl Outlet for Channels<'_> {
+    fn finals(&mut self, feature: usize, rows: RecordBatch) -> Result<()> {
+        self.progress.features[feature].final_rows.fetch_add(rows.num_rows() as u64, Relaxed);
+        let message = CommitMessage::Finals { lane: self.index, feature, rows };
+        self.commit.blocking_send(message).map_err(|_| stopped())
+    }
+
+    fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()> {
+        self.online.blocking_send(CurrentRows { feature, rows }).map_err(|_| stopped())
+    }
+}
+
+/// The other side of a channel is gone: the engine is stopping for another reason.
+pub fn stopped() -> Error {
+    Error::new(crate::error::Kind::Interrupted, "the engine is stopping")
+}
+
+impl LaneTask {
+    /// Runs until every source has ended; a failure is reported to the committer.
+    pub fn run(mut self) {
+        let result = self.work_loop();
+        if let Err(error) = result {
+            let who = format!("lane {}", self.index);
+            let _ = self.commit.blocking_send(CommitMessage::Failed { who, error });
+        }
+        // Questions asked meanwhile are dropped: their callers see a closed channel.
+    }
+
+    fn work_loop(&mut self) -> Result<()> {
+        while !self.sources.is_empty() {
+            crossbeam_channel::select! {
+                recv(self.questions) -> question => match question {
+                    Ok(question) => self.answer(question),
+                    Err(_) => return Ok(()),
+                },
+                recv(self.work) -> message => match message {
+                    Ok(message) => self.handle(message)?,
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_waiting(&self) {
+        loop {
+            match self.questions.try_recv() {
+                Ok(question) => self.answer(question),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn answer(&self, question: Question) {
+        // A caller that went away is no error.
+        match question {
+            Question::Probe { cell, keys, times, bound, reply } => {
+                let _ = reply.send(self.lane.probe(cell, &keys, &times, bound));
+            }
+            Question::CurrentAll { group, reply } => {
+                let _ = reply.send(self.lane.current_all(group));
+            }
+        }
+    }
+
+    fn handle(&mut self, message: LaneMessage) -> Result<()> {
+        match message {
+            LaneMessage::Batch { cell, step } => {
+                for start in (0..step.num_rows()).step_by(LANE_SLICE_ROWS) {
+                    let rows = LANE_SLICE_ROWS.min(step.num_rows() - start);
+                    self.lane.on_batch(cell, &step.slice(start, rows))?;
+                    self.answer_waiting();
+                }
+            }
+            LaneMessage::Watermark { cell, watermark } => {
+                self.with_outlet(|lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
+            }
+            LaneMessage::Flush => {
+                self.with_outlet(|lane, outlet| lane.flush_current(outlet))?;
+                self.publish_sizes();
+            }
+            LaneMessage::Barrier { source, epoch } => self.snapshot(source, epoch)?,
+            LaneMessage::End { source } => {
+                self.sources.remove(&source);
+            }
+        }
+        Ok(())
+    }
+
+    fn with_outlet(
+        &mut self,
+        step: impl FnOnce(&mut Lane, &mut dyn Outlet) -> Result<()>,
+    ) -> Result<()> {
+        let mut outlet = Channels {
+            index: self.index,
+            commit: &self.commit,
+            online: &self.online,
+            progress: &self.progress,
+        };
+        step(&mut self.lane, &mut outlet)
+    }
+
+    fn snapshot(&mut self, source: usize, epoch: Epoch) -> Result<()> {
+        let state = self.lane.snapshot()?;
+        let of_source = |id: &CellId| self.groups[id.group].source == source;
+        let state = state.into_iter().filter(|(id, _)| of_source(id)).collect();
+        let message = CommitMessage::LaneBarrier { lane: self.index, source, epoch, state };
+        self.commit.blocking_send(message).map_err(|_| stopped())
+    }
+
+    fn publish_sizes(&self) {
+        self.progress.state_bytes[self.index].store(self.lane.state_bytes() as u64, Relaxed);
+        self.progress.keys[self.index].store(self.lane.key_count() as u64, Relaxed);
+    }
+}

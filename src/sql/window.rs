@@ -1,0 +1,577 @@
+//! Group windows in SQL: three spellings, one meaning.
+//!
+//! ```text
+//! FROM TUMBLE(t, ts, size)                                          canonical
+//! FROM TUMBLE(TABLE t, DESCRIPTOR(ts), size), FROM TABLE(TUMBLE(…)) SQL:2016
+//! FROM t GROUP BY k, TUMBLE(ts, size), with TUMBLE_START(ts, size)  legacy
+//! ```
+//!
+//! [`normalise`] rewrites all into the first, grouped by `…, window_start, window_end`;
+//! [`window_call`] reads a FROM item. HOP likewise, its arguments being slide, then size.
+//! Called by `plan::bind`; [`interval_us`] by whoever needs a constant interval.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    Interval, ObjectName, ObjectNamePart, Query, Select, SelectItem, Spanned as _, TableAlias,
+    TableFactor, TableFunctionArgs, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+
+use crate::error::{Error, Result, Span};
+use crate::limits::HOP_PANES_MAX;
+use crate::model::time::{DAY_US, SECOND_US, parse_duration};
+use crate::sql::diagnostic::quoted;
+use crate::sql::token::{At, span_of};
+
+/// Columns that a group window adds to its input.
+pub const WINDOW_START: &str = "window_start";
+pub const WINDOW_END: &str = "window_end";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    Tumble,
+    Hop,
+}
+
+/// A group window in FROM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowCall {
+    pub kind: WindowKind,
+    pub table: ObjectName,
+    /// Qualifies the columns; without it they are qualified by the table's own name.
+    pub alias: Option<TableAlias>,
+    /// The event-time column.
+    pub time: Ident,
+    /// `size_us` for TUMBLE.
+    pub slide_us: i64,
+    pub size_us: i64,
+    /// In `0..slide_us`.
+    pub offset_us: i64,
+    pub span: Span,
+}
+
+/// The names of window functions, and whether they are built.
+fn window_function(name: &str) -> Option<Result<WindowKind>> {
+    Some(match name {
+        "tumble" => Ok(WindowKind::Tumble),
+        "hop" => Ok(WindowKind::Hop),
+        "session" => Err(Error::not_yet("SESSION windows")),
+        "cumulate" => Err(Error::not_yet("CUMULATE windows")),
+        _ => return None,
+    })
+}
+
+/// Reads a FROM item: `None` if it is no group window.
+pub fn window_call(factor: &TableFactor) -> Result<Option<WindowCall>> {
+    let span = span_of(factor.span());
+    let Some((name, args, alias)) = table_call(factor) else { return Ok(None) };
+    let Some(kind) = window_function(&name) else { return Ok(None) };
+    let kind = kind.map_err(|error| error.with_span(span))?;
+    let call = read_call(kind, args, alias).map_err(|error| error.with_span(span))?;
+    Ok(Some(WindowCall { span, ..call }))
+}
+
+/// Name and arguments of a table function in either form.
+fn table_call(factor: &TableFactor) -> Option<(String, &[FunctionArg], Option<TableAlias>)> {
+    match factor {
+        TableFactor::Table { name, args: Some(args), alias, .. } => {
+            Some((last_name(name)?, &args.args, alias.clone()))
+        }
+        TableFactor::Function { name, args, alias, .. } => {
+            Some((last_name(name)?, args, alias.clone()))
+        }
+        TableFactor::TableFunction { expr: Expr::Function(function), alias } => {
+            let FunctionArguments::List(list) = &function.args else { return None };
+            Some((last_name(&function.name)?, &list.args, alias.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn last_name(name: &ObjectName) -> Option<String> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] => Some(ident.value.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+/// Arguments by name (`SIZE => …`) or in order.
+fn arguments<'a>(kind: WindowKind, args: &'a [FunctionArg]) -> Result<[Option<&'a Expr>; 5]> {
+    let (order, usage): (&[usize], _) = match kind {
+        WindowKind::Tumble => (&[0, 1, 3, 4], "TUMBLE(table, time, size [, offset])"),
+        WindowKind::Hop => (&[0, 1, 2, 3, 4], "HOP(table, time, slide, size [, offset])"),
+    };
+    let wrong = |message: String| Error::usage(message).with_hint(usage);
+    let mut found = [None; 5];
+    for (at, arg) in args.iter().enumerate() {
+        let (slot, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (order.get(at).copied(), value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                let names = ["data", "timecol", "slide", "size", "offset"];
+                (names.iter().position(|n| name.value.eq_ignore_ascii_case(n)), value)
+            }
+            other => return Err(wrong(format!("{other} is no argument of a window"))),
+        };
+        match slot.and_then(|slot| found.get_mut(slot)) {
+            Some(place @ None) => *place = Some(value),
+            _ => {
+                return Err(wrong(format!("unexpected argument {value}")).at(arg.span()));
+            }
+        }
+    }
+    let missing = order
+        .iter()
+        .take_while(|slot| **slot != 4)
+        .any(|slot| found.get(*slot).is_none_or(|argument: &Option<&Expr>| argument.is_none()));
+    if missing { Err(wrong("too few arguments of a window".to_owned())) } else { Ok(found) }
+}
+
+fn read_call(
+    kind: WindowKind,
+    args: &[FunctionArg],
+    alias: Option<TableAlias>,
+) -> Result<WindowCall> {
+    let [Some(table), Some(time), slide, Some(size), offset] = arguments(kind, args)? else {
+        return Err(Error::internal("arguments of a window"));
+    };
+    let table = match table {
+        Expr::Prefixed { value, .. } => value.as_ref(),
+        other => other,
+    };
+    let table = table_name(table).map_err(|error| error.at(table.span()))?;
+    let time = time_column(time).map_err(|error| error.at(time.span()))?;
+    let (size_us, slide_us, offset_us) = extent(slide, size, offset)?;
+    let span = crate::sql::guard::START;
+    Ok(WindowCall { kind, table, alias, time, slide_us, size_us, offset_us, span })
+}
+
+/// The checked (size, slide, offset), µs.
+fn extent(slide: Option<&Expr>, size: &Expr, offset: Option<&Expr>) -> Result<(i64, i64, i64)> {
+    let constant = |expr: &Expr| interval_us(expr).map_err(|error| error.at(expr.span()));
+    let positive = |expr: &Expr, what: &str| match constant(expr)? {
+        us if us > 0 => Ok(us),
+        _ => Err(Error::usage(format!("the {what} of a window must be longer than zero"))
+            .at(expr.span())),
+    };
+    let size_us = positive(size, "size")?;
+    let slide_us = slide.map_or(Ok(size_us), |slide| positive(slide, "slide"))?;
+    // size / slide <= max, without the rounding of the division.
+    if i128::from(size_us) > i128::from(slide_us) * i128::from(HOP_PANES_MAX) {
+        return Err(Error::usage(format!("a window may hold at most {HOP_PANES_MAX} slides"))
+            .at(size.span())
+            .with_hint("HOP takes the slide first, then the size"));
+    }
+    let offset_us = offset.map_or(Ok(0), constant)?.rem_euclid(slide_us);
+    Ok((size_us, slide_us, offset_us))
+}
+
+fn table_name(expr: &Expr) -> Result<ObjectName> {
+    match expr {
+        Expr::Identifier(ident) => Ok(ObjectName::from(vec![ident.clone()])),
+        Expr::CompoundIdentifier(parts) => Ok(ObjectName::from(parts.clone())),
+        Expr::Subquery(_) => Err(Error::not_yet("a sub-query as the input of a window")
+            .with_hint("name the source; filter with WHERE beside GROUP BY")),
+        other => Err(Error::usage(format!("expected the name of a source, found {other}"))),
+    }
+}
+
+fn time_column(expr: &Expr) -> Result<Ident> {
+    let wrong = || Error::usage(format!("expected the event-time column, found {expr}"));
+    match expr {
+        Expr::Identifier(ident) => Ok(ident.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().cloned().ok_or_else(wrong),
+        Expr::Function(function) if last_name(&function.name).as_deref() == Some("descriptor") => {
+            let FunctionArguments::List(list) = &function.args else { return Err(wrong()) };
+            match list.args.as_slice() {
+                [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident)))] => {
+                    Ok(ident.clone())
+                }
+                _ => Err(wrong()),
+            }
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// The µs of a constant interval: `INTERVAL '1' MINUTE`, `INTERVAL '10 minutes'`, `-INTERVAL …`.
+/// Months and years have no fixed length and are refused.
+pub fn interval_us(expr: &Expr) -> Result<i64> {
+    match expr {
+        Expr::Interval(interval) => constant_interval(interval),
+        Expr::Nested(inner) => interval_us(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => interval_us(expr).map(|us| -us),
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => interval_us(expr),
+        other => Err(Error::usage(format!("expected a constant interval, found {other}"))
+            .with_hint("for example INTERVAL '10 minutes'")),
+    }
+}
+
+fn constant_interval(interval: &Interval) -> Result<i64> {
+    let text = match interval.value.as_ref() {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => text.trim().to_owned(),
+            Value::Number(number, _) => number.clone(),
+            other => return Err(bad_interval(&other.to_string())),
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => format!("-{expr}"),
+        other => return Err(bad_interval(&other.to_string())),
+    };
+    if interval.last_field.is_some() {
+        return Err(Error::not_supported("an interval of several fields (… TO …)")
+            .with_hint("write it in one unit, for example INTERVAL '90' MINUTE"));
+    }
+    let (negative, magnitude) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let us = match &interval.leading_field {
+        None => {
+            if let Some(unit) = calendar_word(magnitude) {
+                return Err(calendar(unit));
+            }
+            parse_duration(magnitude).ok_or_else(|| bad_interval(&text))?
+        }
+        Some(field) => {
+            let unit = field_unit(field)?;
+            parse_duration(&format!("{magnitude} {unit}")).ok_or_else(|| bad_interval(&text))?
+        }
+    };
+    Ok(if negative { -us } else { us })
+}
+
+fn bad_interval(text: &str) -> Error {
+    Error::usage(format!("{} is no interval", quoted(text.trim_matches('\''))))
+        .with_hint("for example INTERVAL '10 minutes' or INTERVAL '1' HOUR; down to microseconds")
+}
+
+fn calendar(unit: &str) -> Error {
+    Error::not_supported(format!("an interval in {unit}: they have no fixed length"))
+        .with_hint("use days or weeks")
+}
+
+fn calendar_word(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphabetic());
+    words.find_map(|word| match word {
+        "month" | "months" | "mon" | "mons" => Some("months"),
+        "year" | "years" | "y" | "yr" | "yrs" => Some("years"),
+        "quarter" | "quarters" => Some("quarters"),
+        _ => None,
+    })
+}
+
+fn field_unit(field: &DateTimeField) -> Result<&'static str> {
+    use DateTimeField as F;
+    Ok(match field {
+        F::Microsecond | F::Microseconds => "us",
+        F::Millisecond | F::Milliseconds => "ms",
+        F::Second | F::Seconds => "s",
+        F::Minute | F::Minutes => "min",
+        F::Hour | F::Hours => "h",
+        F::Day | F::Days => "d",
+        F::Week(None) | F::Weeks => "w",
+        F::Month | F::Months => return Err(calendar("months")),
+        F::Year | F::Years => return Err(calendar("years")),
+        F::Quarter => return Err(calendar("quarters")),
+        other => return Err(bad_interval(&other.to_string())),
+    })
+}
+
+/// Rewrites every group window of a query, sub-queries included, into the canonical form.
+pub fn normalise(query: &mut Query) -> Result<()> {
+    match VisitMut::visit(query, &mut Normaliser) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Normaliser;
+
+impl VisitorMut for Normaliser {
+    type Break = Error;
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        match normalise_select(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn normalise_select(select: &mut Select) -> Result<()> {
+    for table in &mut select.from {
+        let joined = table.joins.iter_mut().map(|join| &mut join.relation);
+        for factor in std::iter::once(&mut table.relation).chain(joined) {
+            if let Some(call) = window_call(factor)? {
+                *factor = canonical(&call);
+            }
+        }
+    }
+    resolve_references(select);
+    if let Some(call) = legacy_call(select)? {
+        rewrite_legacy(select, &call)?;
+    }
+    let windowed = select.from.iter().any(|t| matches!(window_call(&t.relation), Ok(Some(_))));
+    match &mut select.group_by {
+        GroupByExpr::Expressions(keys, _) if windowed && !keys.is_empty() => {
+            keys.retain(|key| !is_bound(key));
+            keys.extend([WINDOW_START, WINDOW_END].map(|name| Expr::Identifier(Ident::new(name))));
+        }
+        GroupByExpr::All(_) if windowed => {
+            return Err(Error::not_supported("GROUP BY ALL over a window")
+                .with_hint("list the key columns, window_start and window_end")
+                .at(select.span()));
+        }
+        _ => {}
+    }
+    refuse_leftovers(select)
+}
+
+/// Whether an expression is `window_start` or `window_end`, qualified or not.
+fn is_bound(expr: &Expr) -> bool {
+    let name = match expr {
+        Expr::Identifier(ident) => ident,
+        Expr::CompoundIdentifier(parts) => match parts.last() {
+            Some(ident) => ident,
+            None => return false,
+        },
+        _ => return false,
+    };
+    name.value == WINDOW_START || name.value == WINDOW_END
+}
+
+/// Replaces ordinals (`GROUP BY 1`) and aliases in GROUP BY by what they stand for, where that is
+/// a window or a bound of one (others are left to the planner).
+fn resolve_references(select: &mut Select) {
+    let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return };
+    let windowed = select.from.iter().any(|t| matches!(window_call(&t.relation), Ok(Some(_))));
+    for key in keys {
+        let item = match key {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => number
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|n| select.projection.get(n.checked_sub(1)?)),
+                _ => None,
+            },
+            Expr::Identifier(name) => select.projection.iter().find(
+                |item| matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias == name),
+            ),
+            _ => None,
+        };
+        let expr = match item {
+            Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) => expr,
+            _ => continue,
+        };
+        if (windowed && is_bound(expr)) || legacy_function(expr).is_some() {
+            *key = expr.clone();
+        }
+    }
+}
+
+/// `TUMBLE(…)`, `HOP(…)`, `TUMBLE_START(…)`, … as an expression: (kind, suffix, arguments).
+fn legacy_function(expr: &Expr) -> Option<(String, &'static str, &[FunctionArg])> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if function.over.is_some() {
+        return None;
+    }
+    let name = last_name(&function.name)?;
+    for suffix in ["_start", "_end", "_rowtime", "_proctime"] {
+        if let Some(base) = name.strip_suffix(suffix)
+            && window_function(base).is_some()
+        {
+            return Some((base.to_owned(), suffix, &list.args));
+        }
+    }
+    window_function(&name).is_some().then_some((name, "", list.args.as_slice()))
+}
+
+/// The window of a legacy GROUP BY: its arguments, and its call.
+struct LegacyCall {
+    name: String,
+    args: Vec<FunctionArg>,
+    call: WindowCall,
+}
+
+fn legacy_call(select: &Select) -> Result<Option<LegacyCall>> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Ok(None) };
+    let mut calls = keys.iter().filter_map(|key| {
+        legacy_function(key)
+            .filter(|(_, suffix, _)| suffix.is_empty() || *suffix == "_start" || *suffix == "_end")
+            .map(|(name, _, args)| (name, args, span_of(key.span())))
+    });
+    let Some((name, args, span)) = calls.next() else { return Ok(None) };
+    if calls.any(|(other_name, other_args, _)| other_name != name || other_args != args) {
+        return Err(Error::not_supported("two windows in one GROUP BY").with_span(span));
+    }
+    let Some(kind) = window_function(&name) else { return Ok(None) };
+    let kind = kind.map_err(|error| error.with_span(span))?;
+    let (table, alias) = match select.from.as_slice() {
+        [table] if table.joins.is_empty() => match &table.relation {
+            TableFactor::Table { name, alias, args: None, .. } => (name.clone(), alias.clone()),
+            _ => return Err(one_table(span)),
+        },
+        _ => return Err(one_table(span)),
+    };
+    let name_of = |part: &ObjectNamePart| part.as_ident().cloned();
+    let parts: Vec<Ident> = table.0.iter().filter_map(name_of).collect();
+    let table_arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)));
+    let all: Vec<FunctionArg> = std::iter::once(table_arg).chain(args.iter().cloned()).collect();
+    let call = read_call(kind, &all, alias).map_err(|error| error.with_span(span))?;
+    Ok(Some(LegacyCall { name, args: args.to_vec(), call: WindowCall { span, ..call } }))
+}
+
+fn one_table(span: Span) -> Error {
+    Error::not_supported("TUMBLE or HOP in GROUP BY over anything but one source")
+        .with_span(span)
+        .with_hint("FROM TUMBLE(source, time, size) … GROUP BY key, window_start, window_end")
+}
+
+fn rewrite_legacy(select: &mut Select, legacy: &LegacyCall) -> Result<()> {
+    if let Some(table) = select.from.first_mut() {
+        table.relation = canonical(&legacy.call);
+    }
+    let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return Ok(()) };
+    keys.retain(|key| legacy_function(key).is_none());
+    // The bounds follow; an empty list would mean no grouping.
+    keys.push(Expr::Identifier(Ident::new(WINDOW_START)));
+    let mut rewriter = BoundRewriter { name: &legacy.name, args: &legacy.args };
+    let mut flow = VisitMut::visit(&mut select.projection, &mut rewriter);
+    for expr in select.having.iter_mut().chain(select.qualify.iter_mut()) {
+        if flow.is_continue() {
+            flow = VisitMut::visit(expr, &mut rewriter);
+        }
+    }
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// `TUMBLE_START(same arguments)` → `window_start`.
+struct BoundRewriter<'a> {
+    name: &'a str,
+    args: &'a [FunctionArg],
+}
+
+impl VisitorMut for BoundRewriter<'_> {
+    type Break = Error;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        let Some((name, suffix, args)) = legacy_function(expr) else {
+            return ControlFlow::Continue(());
+        };
+        let bound = match suffix {
+            "_start" => WINDOW_START,
+            "_end" => WINDOW_END,
+            _ => return ControlFlow::Break(no_value(expr)),
+        };
+        if name != self.name || args != self.args {
+            return ControlFlow::Break(
+                Error::usage(format!("{expr} is not the window of GROUP BY"))
+                    .at(expr.span())
+                    .with_hint("repeat the arguments, or write window_start and window_end"),
+            );
+        }
+        *expr = Expr::Identifier(Ident::with_span(expr.span(), bound));
+        ControlFlow::Continue(())
+    }
+}
+
+fn no_value(expr: &Expr) -> Error {
+    Error::not_supported(format!("{expr} as a value"))
+        .at(expr.span())
+        .with_hint("write window_start and window_end")
+}
+
+/// After the rewriting no window function may be left in an expression.
+fn refuse_leftovers(select: &mut Select) -> Result<()> {
+    struct Leftover;
+    impl VisitorMut for Leftover {
+        type Break = Error;
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+            match legacy_function(expr) {
+                None => ControlFlow::Continue(()),
+                Some((name, _, _)) => ControlFlow::Break(match window_function(&name) {
+                    Some(Err(error)) => error.at(expr.span()),
+                    _ => no_value(expr),
+                }),
+            }
+        }
+    }
+    let mut flow = VisitMut::visit(&mut select.projection, &mut Leftover);
+    let clauses = select.selection.iter_mut().chain(select.having.iter_mut());
+    for expr in clauses {
+        if flow.is_continue() {
+            flow = VisitMut::visit(expr, &mut Leftover);
+        }
+    }
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// `TUMBLE(table, time, INTERVAL … [, offset])` as a FROM item.
+fn canonical(call: &WindowCall) -> TableFactor {
+    let name = match call.kind {
+        WindowKind::Tumble => "tumble",
+        WindowKind::Hop => "hop",
+    };
+    let parts: Vec<Ident> =
+        call.table.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+    let table = match parts.as_slice() {
+        [one] => Expr::Identifier(one.clone()),
+        _ => Expr::CompoundIdentifier(parts),
+    };
+    let mut args = vec![table, Expr::Identifier(call.time.clone())];
+    if call.kind == WindowKind::Hop {
+        args.push(interval(call.slide_us));
+    }
+    args.push(interval(call.size_us));
+    if call.offset_us != 0 {
+        args.push(interval(call.offset_us));
+    }
+    let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
+    let at = |(line, column)| sqlparser::tokenizer::Location { line, column };
+    let span = sqlparser::tokenizer::Span::new(at(call.span.start), at(call.span.end));
+    TableFactor::Table {
+        name: ObjectName::from(vec![Ident::with_span(span, name)]),
+        alias: call.alias.clone(),
+        args: Some(TableFunctionArgs { args, settings: None }),
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+/// A constant interval in its largest whole unit, equal for equal lengths.
+fn interval(us: i64) -> Expr {
+    let units = [
+        (DAY_US, DateTimeField::Day),
+        (3_600 * SECOND_US, DateTimeField::Hour),
+        (60 * SECOND_US, DateTimeField::Minute),
+        (SECOND_US, DateTimeField::Second),
+        (1_000, DateTimeField::Millisecond),
+    ];
+    let (count, field) = units
+        .into_iter()
+        .find(|(unit, _)| us % unit == 0)
+        .map_or((us, DateTimeField::Microsecond), |(unit, field)| (us / unit, field));
+    Expr::Interval(Interval {
+        value: Box::new(Expr::Value(Value::SingleQuotedString(count.to_string()).into())),
+        leading_field: Some(field),
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The integration tests, one binary: each links the whole engine, so there are no more of them.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `tidy` | the house rules, read from the sources |
+//! | `poll` | waiting for another process: the only place in tests that sleeps |
+//! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing; helpers of tests are tests too"
+)]
+
+mod tidy;
