@@ -6,6 +6,11 @@
 mod harness;
 mod random;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use harness::run::Mode;
+use harness::script::{Record, parse};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Runs a future on a thread with the stack that planning needs.
@@ -31,16 +36,56 @@ fn trial(name: String, run: impl FnOnce() -> Result<(), String> + Send + 'static
     Trial::test(name, move || run().map_err(Failed::from))
 }
 
+/// Every `.slt` file under `directory`, sorted.
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "slt") {
+            found.push(path);
+        }
+    }
+}
+
+/// Four trials for each file: the same records in every mode.
+fn scripts(trials: &mut Vec<Trial>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let mut paths = Vec::new();
+    files(&root, &mut paths);
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap().with_extension("").display().to_string();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let records: Arc<Result<Vec<Record>, String>> = Arc::new(parse(&text));
+        for mode in Mode::ALL {
+            let (records, name) = (records.clone(), name.clone());
+            trials.push(Trial::test(format!("{name}/{}", mode.name()), move || {
+                on_big_stack(move || async move {
+                    let records = records.as_ref().as_ref().map_err(|e| format!("{name}: {e}"))?;
+                    harness::run::run(&name, records, mode).await
+                })
+            }));
+        }
+    }
+}
+
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = vec![
         trial("self/exact".into(), harness::exact::self_check),
         trial("self/script".into(), harness::script::self_check),
     ];
+    scripts(&mut trials);
     for shape in random::shapes::all() {
-        let name = format!("oracles/{}", shape.name);
-        trials.push(Trial::test(name, move || {
-            on_big_stack(move || async move { random::trial::oracles_agree(&shape).await })
+        let shape = Arc::new(shape);
+        let agreeing = shape.clone();
+        trials.push(Trial::test(format!("oracles/{}", shape.name), move || {
+            on_big_stack(move || async move { random::trial::oracles_agree(&agreeing).await })
+        }));
+        trials.push(Trial::test(format!("random/{}", shape.name), move || {
+            on_big_stack(move || async move { random::trial::parity(&shape).await })
         }));
     }
     libtest_mimic::run(&arguments, trials).exit();

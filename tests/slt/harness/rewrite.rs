@@ -332,7 +332,8 @@ fn call(
             let to = if kind.is_signed_integer() { "BIGINT" } else { "BIGINT UNSIGNED" };
             format!("TRY_CAST({big} {} {over} AS {to})", filter(&condition))
         }
-        ("sum", Input::Decimal(..)) if !distinct => return Ok(None),
+        // Stock SUM lets a DECIMAL(38) grow beyond 38 digits and wrap.
+        ("sum", Input::Decimal(p, _)) if !distinct && p <= 28 => return Ok(None),
         ("min" | "max", kind) if kind != Input::Float => return Ok(None),
         ("sum" | "avg" | "min" | "max" | "var_pop" | "var_samp" | "stddev_pop" | "stddev_samp", _) => {
             let suffix = if distinct { "_distinct" } else { "" };

@@ -245,11 +245,6 @@ fn written() -> Vec<Shape> {
         Shape::sql("window_times_left_out",
             "SELECT k, COUNT(*) AS n FROM TUMBLE(src, ts, INTERVAL '10 seconds') \
              GROUP BY k, window_start, window_end", &edges),
-        Shape::sql("having",
-            "SELECT k, window_end, COUNT(*) AS n, SUM(f) AS x \
-             FROM TUMBLE(src, ts, INTERVAL '10 seconds') \
-             GROUP BY k, window_start, window_end HAVING COUNT(*) > 1 AND MIN(j) IS NOT NULL",
-            &edges),
         Shape::sql("event_time_left_out", "SELECT k, COUNT(*) OVER w AS n FROM src WINDOW w AS \
              (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND \
              CURRENT ROW)", &edges),
