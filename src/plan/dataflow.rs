@@ -23,6 +23,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::aggregate::kind::AggregateSpec;
 use crate::error::Result;
 use crate::model::key::canonical_f64;
+use crate::plan::checked::ErrorCounter;
+use crate::plan::describe::Description;
 
 /// Names of the fixed columns of a step batch, after the key columns.
 pub const TIME_COLUMN: &str = "_time";
@@ -188,6 +190,10 @@ pub struct FeaturePlan {
     pub fingerprint: String,
     /// Warnings and remarks for EXPLAIN.
     pub notes: Vec<String>,
+    /// The plan in words.
+    pub description: Description,
+    /// Rows on which an expression failed and is NULL (`expression_errors{feature}`).
+    pub errors: ErrorCounter,
 }
 
 /// The time column(s) of a final row.

@@ -2,6 +2,37 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
+//! | `check`, `check_call` | what a feature's query may be; every refusal with its place |
+//! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
+//! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
+//! | `describe`, `text` | a plan and an expression in words |
+//! | `fingerprint` | equal definitions, equal fingerprints |
+//! | `explain` | EXPLAIN |
+//! | `share` | features over the same rows → one state group |
+//! | `computed` | computed columns of a source |
+//! | `call` | the aggregates, as the planner sees them |
+//! | `checked`, `lenient` | expressions that are NULL where they fail |
+//! | `expression` | types that may leave an expression; physical expressions |
+//! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
+mod assemble;
+pub mod bind;
+mod call;
+mod check;
+mod check_call;
+pub mod checked;
+pub mod computed;
 pub mod dataflow;
+pub mod describe;
+pub mod explain;
+mod expression;
+pub mod fingerprint;
+mod lenient;
+mod lower;
+mod output;
+mod relation;
+pub mod session;
+pub mod share;
+mod text;

@@ -1,0 +1,419 @@
+//! The parts of a query → [`FeaturePlan`]: which columns the step batch holds, which slots read
+//! them, how the output is computed from the result batch, names, notes.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::logical_expr::{Expr, ExprSchemable};
+
+use super::bind::row_schema;
+use super::call::result_type;
+use super::check::CheckedQuery;
+use super::checked::{Checked, ErrorCounter, Operation};
+use super::dataflow::{
+    FeaturePlan, FrameSpec, GroupSpec, Preparation, Projection, SlotSpec, TIME_COLUMN, TieBreak,
+    TrailingSpec, WINDOW_END_COLUMN, WINDOW_START_COLUMN, WindowSpec,
+};
+use super::expression::{
+    any, canonical_type, canonicalise, column, nondeterministic, physical_expr, planning_error,
+    projection, simplify,
+};
+use super::lower::{Lowered, is_row, is_slot};
+use super::output::{self, Output};
+use super::{describe, fingerprint};
+use crate::aggregate::kind::AggregateSpec;
+use crate::error::{Error, Result};
+use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
+use crate::model::key::is_key_type;
+
+pub fn assemble(
+    name: &str,
+    version: u32,
+    checked: &CheckedQuery,
+    lowered: Lowered,
+    errors: &ErrorCounter,
+) -> Result<FeaturePlan> {
+    let schema = Arc::new(row_schema(&checked.source, checked.window.is_some())?);
+    let mut parts = Parts::new(checked, schema, errors, lowered)?;
+    let slots = parts.slots()?;
+    let frames = parts.frames()?;
+    let outputs = output::outputs(&parts.lowered, checked)?;
+    let posts = parts.posts(&outputs)?;
+    let window = parts.window(frames, slots);
+    let preparation = parts.preparation()?;
+    let (posts, output) = parts.output(posts, &window)?;
+    let description = describe::describe(&parts, &window, &posts);
+    // What planning itself folded has been counted on the way; rows have not.
+    let mut notes = describe::notes(&parts, &window, &posts);
+    if errors.get() > 0 {
+        notes.push("warning: a constant expression fails; it is NULL in every row".to_owned());
+        errors.reset();
+    }
+    let mut plan = FeaturePlan {
+        feature: name.to_owned(),
+        version,
+        source: checked.source.name.clone(),
+        key_columns: outputs.key_columns,
+        preparation,
+        window,
+        output,
+        value_columns: outputs.value_columns,
+        time_column: outputs.time,
+        sharing: description.sharing(),
+        fingerprint: String::new(),
+        notes,
+        description,
+        errors: errors.clone(),
+    };
+    plan.fingerprint = fingerprint::fingerprint(&plan, &checked.source);
+    Ok(plan)
+}
+
+/// What is known about the step batch while it is put together.
+pub struct Parts<'a> {
+    pub checked: &'a CheckedQuery,
+    pub lowered: Lowered,
+    /// Columns of the row, qualified by `lower::ROW`.
+    pub schema: DFSchemaRef,
+    pub filter: Option<Expr>,
+    pub keys: Vec<Expr>,
+    pub key_types: Vec<DataType>,
+    pub values: Vec<Expr>,
+    pub value_types: Vec<DataType>,
+    /// Indices into `values`.
+    pub carried: Vec<usize>,
+    slot_types: Vec<DataType>,
+    errors: &'a ErrorCounter,
+}
+
+impl<'a> Parts<'a> {
+    fn new(
+        checked: &'a CheckedQuery,
+        schema: DFSchemaRef,
+        errors: &'a ErrorCounter,
+        lowered: Lowered,
+    ) -> Result<Self> {
+        let mut parts = Self {
+            checked,
+            schema,
+            filter: None,
+            keys: Vec::new(),
+            key_types: Vec::new(),
+            values: Vec::new(),
+            value_types: Vec::new(),
+            carried: Vec::new(),
+            slot_types: Vec::new(),
+            errors,
+            lowered,
+        };
+        parts.check_deterministic()?;
+        parts.filter = match parts.lowered.filter.clone() {
+            Some(filter) => Some(parts.row_expr(filter)?),
+            None => None,
+        };
+        for key in parts.lowered.keys.clone().unwrap_or_default() {
+            let key = parts.row_expr(key)?;
+            let data_type = key.get_type(&parts.schema).map_err(planning_error)?;
+            if !is_key_type(&data_type) {
+                let name = describe::row_text(&key);
+                return Err(Error::not_supported(format!("{name} of type {data_type} as a key"))
+                    .with_hint("keys are numbers, text, bytes, booleans, dates and timestamps"));
+            }
+            parts.keys.push(key);
+            parts.key_types.push(data_type);
+        }
+        Ok(parts)
+    }
+
+    fn check_deterministic(&self) -> Result<()> {
+        let lowered = &self.lowered;
+        let calls = lowered.calls.iter().flat_map(|c| c.argument.iter().chain(&c.filter));
+        let ties = lowered.frames.iter().flat_map(|f| f.ties.iter().map(|(e, ..)| e));
+        let outputs = lowered.outputs.iter().map(|(_, e)| e);
+        let keys = lowered.keys.iter().flatten();
+        for expr in lowered.filter.iter().chain(calls).chain(ties).chain(outputs).chain(keys) {
+            if let Some(name) = nondeterministic(expr) {
+                return Err(Error::not_supported(format!(
+                    "{name} in a feature: its value changes with the time of evaluation"
+                ))
+                .with_hint("use the event time"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Simplified, and of a type that can be kept.
+    fn row_expr(&self, expr: Expr) -> Result<Expr> {
+        let expr = simplify(expr, &self.schema);
+        Ok(simplify(canonicalise(expr, &self.schema, self.errors)?, &self.schema))
+    }
+
+    /// The value column holding `expr`; equal expressions share one.
+    fn value(&mut self, expr: Expr) -> Result<usize> {
+        let expr = self.row_expr(expr)?;
+        if let Some(index) = self.values.iter().position(|other| *other == expr) {
+            return Ok(index);
+        }
+        self.value_types.push(expr.get_type(&self.schema).map_err(planning_error)?);
+        self.values.push(expr);
+        Ok(self.values.len() - 1)
+    }
+
+    fn slots(&mut self) -> Result<Vec<SlotSpec>> {
+        let mut slots = Vec::with_capacity(self.lowered.calls.len());
+        for call in self.lowered.calls.clone() {
+            let argument = match call.argument {
+                Some(argument) => Some(self.value(argument)?),
+                None => None,
+            };
+            let filter = match call.filter {
+                Some(filter) => Some(self.value(filter)?),
+                None => None,
+            };
+            let input = argument.map_or(DataType::Null, |index| self.value_types[index].clone());
+            let output = result_type(call.kind, call.distinct, &input)?;
+            self.slot_types.push(output.clone());
+            let aggregate = AggregateSpec {
+                kind: call.kind,
+                argument,
+                filter,
+                distinct: call.distinct,
+                ignore_nulls: call.ignore_nulls,
+                input,
+                output,
+            };
+            slots.push(SlotSpec { frame: call.frame, aggregate });
+        }
+        Ok(slots)
+    }
+
+    fn frames(&mut self) -> Result<Vec<FrameSpec>> {
+        let mut frames = Vec::with_capacity(self.lowered.frames.len());
+        for frame in self.lowered.frames.clone() {
+            let mut ties = Vec::with_capacity(frame.ties.len());
+            for (expr, descending, nulls_first) in frame.ties {
+                ties.push(TieBreak { column: self.value(expr)?, descending, nulls_first });
+            }
+            frames.push(FrameSpec { extent: frame.extent, ties });
+        }
+        Ok(frames)
+    }
+
+    /// The output expressions over the columns of the result batch.
+    fn posts(&mut self, outputs: &output::Outputs) -> Result<Vec<(String, Expr)>> {
+        let mut posts = Vec::with_capacity(outputs.columns.len());
+        for Output { name, expr } in &outputs.columns {
+            let post = self.post(expr.clone(), false).map_err(|error| {
+                match self.checked.span_of(name) {
+                    Some(span) => error.context(format!("column {name}")).with_span(span),
+                    None => error.context(format!("column {name}")),
+                }
+            })?;
+            posts.push((name.clone(), post));
+        }
+        Ok(posts)
+    }
+
+    /// Replaces keys, bounds, the event time and slots by columns of the result batch, and what
+    /// remains of the current row by carried columns. `lazy`: inside a CASE, where a fallible
+    /// expression must not be evaluated for every row.
+    fn post(&mut self, expr: Expr, lazy: bool) -> Result<Expr> {
+        let simple = simplify(expr.clone(), &self.schema_with_slots()?);
+        if let Some(index) = self.keys.iter().position(|key| *key == simple) {
+            return Ok(column(format!("k{index}")));
+        }
+        if let Expr::Column(c) = &expr {
+            if is_slot(&expr) {
+                return Ok(column(c.name.clone()));
+            }
+            if self.checked.is_bound(&expr) {
+                return Ok(column(c.name.clone()));
+            }
+            if self.checked.window.is_none() && self.checked.is_event_time(&expr) {
+                return Ok(column(TIME_COLUMN));
+            }
+        }
+        if matches!(expr, Expr::Literal(..)) {
+            return Ok(expr);
+        }
+        let of_row = any(&expr, is_row) && !any(&expr, is_slot) && !self.only_known(&expr);
+        let fallible = any(&expr, is_fallible);
+        if of_row && (matches!(expr, Expr::Column(_)) || !(lazy && fallible)) {
+            let data_type = expr.get_type(&self.schema).map_err(planning_error)?;
+            match canonical_type(&data_type) {
+                Ok(_) => return self.carry(expr, &data_type),
+                Err(error) if matches!(expr, Expr::Column(_)) => return Err(error),
+                // Say, an interval between two columns: carry the columns.
+                Err(_) => {}
+            }
+        }
+        let lazy = lazy || matches!(expr, Expr::Case(_)) || short_circuits(&expr);
+        let mapped = expr.map_children(|child| Ok(Transformed::yes(self.post(child, lazy)?)));
+        Ok(mapped.map_err(planning_error)?.data)
+    }
+
+    /// Whether every column of the row in `expr` is a key, a bound or the event time.
+    fn only_known(&self, expr: &Expr) -> bool {
+        let bound = |e: &Expr| self.checked.is_bound(e);
+        !any(expr, |part| is_row(part) && !self.keys.contains(part) && !bound(part))
+    }
+
+    /// A column of the result batch with the value `expr` had on the current row.
+    fn carry(&mut self, expr: Expr, data_type: &DataType) -> Result<Expr> {
+        if self.checked.window.is_some() {
+            return Err(Error::usage(format!(
+                "{} is neither grouped nor aggregated",
+                describe::row_text(&expr)
+            ))
+            .with_hint("add it to the GROUP BY, or aggregate it: LAST_VALUE(x)"));
+        }
+        let index = self.value(expr)?;
+        if !self.carried.contains(&index) {
+            self.carried.push(index);
+        }
+        let carried = column(format!("v{index}"));
+        if self.value_types[index] == *data_type {
+            return Ok(carried);
+        }
+        Ok(Checked::call(Operation::Cast(data_type.clone()), vec![carried], self.errors))
+    }
+
+    fn schema_with_slots(&self) -> Result<DFSchemaRef> {
+        let slots: Vec<Field> = self
+            .slot_types
+            .iter()
+            .enumerate()
+            .map(|(i, t)| Field::new(format!("a{i}"), t.clone(), true))
+            .collect();
+        let slots = DFSchema::try_from_qualified_schema(super::lower::SLOT, &Schema::new(slots));
+        let mut schema = self.schema.as_ref().clone();
+        schema.merge(&slots.map_err(planning_error)?);
+        Ok(Arc::new(schema))
+    }
+
+    fn window(&self, frames: Vec<FrameSpec>, slots: Vec<SlotSpec>) -> WindowSpec {
+        let (key_types, value_types) = (self.key_types.clone(), self.value_types.clone());
+        match &self.checked.window {
+            None => WindowSpec::Trailing(TrailingSpec {
+                key_types,
+                value_types,
+                frames,
+                slots,
+                carried: self.carried.clone(),
+            }),
+            Some(call) => WindowSpec::Group(GroupSpec {
+                key_types,
+                value_types,
+                size_us: call.size_us,
+                slide_us: call.slide_us,
+                offset_us: call.offset_us,
+                slots,
+            }),
+        }
+    }
+
+    /// Admitted batch → step batch.
+    fn preparation(&self) -> Result<Preparation> {
+        let admitted = DFSchema::try_from(self.checked.source.admitted_schema().as_ref().clone())
+            .map_err(planning_error)?;
+        let mut columns = Vec::new();
+        for (index, key) in self.keys.iter().enumerate() {
+            columns.push((format!("k{index}"), unqualified(key)?));
+        }
+        columns
+            .push((TIME_COLUMN.to_owned(), column(self.checked.source.watermark.column.as_str())));
+        columns.push((PARTITION_COLUMN.to_owned(), column(PARTITION_COLUMN)));
+        columns.push((OFFSET_COLUMN.to_owned(), column(OFFSET_COLUMN)));
+        for (index, value) in self.values.iter().enumerate() {
+            columns.push((format!("v{index}"), unqualified(value)?));
+        }
+        let filter = match &self.filter {
+            Some(filter) => Some(physical_expr(&unqualified(filter)?, &admitted)?),
+            None => None,
+        };
+        let not_null = [TIME_COLUMN, PARTITION_COLUMN, OFFSET_COLUMN];
+        Ok(Preparation { filter, projection: projection(&columns, &admitted, &not_null)? })
+    }
+
+    /// Result batch → final rows; also the expressions as they ended up.
+    fn output(
+        &self,
+        posts: Vec<(String, Expr)>,
+        window: &WindowSpec,
+    ) -> Result<(Vec<(String, Expr)>, Projection)> {
+        let schema = Arc::new(
+            DFSchema::try_from(result_schema(window).as_ref().clone()).map_err(planning_error)?,
+        );
+        let mut columns = Vec::with_capacity(posts.len());
+        for (name, post) in posts {
+            let located = |error: Error| match self.checked.span_of(&name) {
+                Some(span) => error.context(format!("column {name}")).with_span(span),
+                None => error.context(format!("column {name}")),
+            };
+            let post = canonicalise(simplify(post, &schema), &schema, self.errors);
+            columns.push((name.clone(), simplify(post.map_err(located)?, &schema)));
+        }
+        let projection = projection(&columns, &schema, &[])?;
+        Ok((columns, projection))
+    }
+}
+
+/// The schema of an operator's result batches.
+pub fn result_schema(window: &WindowSpec) -> Arc<Schema> {
+    let mut fields: Vec<Field> = window
+        .key_types()
+        .iter()
+        .enumerate()
+        .map(|(i, t)| Field::new(format!("k{i}"), t.clone(), true))
+        .collect();
+    let slots = match window {
+        WindowSpec::Trailing(spec) => {
+            fields.push(Field::new(TIME_COLUMN, timestamp_type(), true));
+            for &value in &spec.carried {
+                fields.push(Field::new(format!("v{value}"), spec.value_types[value].clone(), true));
+            }
+            &spec.slots
+        }
+        WindowSpec::Group(spec) => {
+            fields.push(Field::new(WINDOW_START_COLUMN, timestamp_type(), true));
+            fields.push(Field::new(WINDOW_END_COLUMN, timestamp_type(), true));
+            &spec.slots
+        }
+    };
+    for (index, slot) in slots.iter().enumerate() {
+        fields.push(Field::new(format!("a{index}"), slot.aggregate.output.clone(), true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn is_fallible(expr: &Expr) -> bool {
+    let Expr::ScalarFunction(call) = expr else { return false };
+    Checked::of(&call.func).is_some_and(|checked| checked.operation != Operation::Canonical)
+}
+
+fn short_circuits(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.func.short_circuits())
+}
+
+/// The expression over a batch whose columns have no qualifier.
+fn unqualified(expr: &Expr) -> Result<Expr> {
+    let stripped = expr.clone().transform_up(|part| {
+        Ok(match part {
+            Expr::Column(c) => Transformed::yes(Expr::Column(Column::new_unqualified(c.name))),
+            other => Transformed::no(other),
+        })
+    });
+    Ok(stripped.map_err(planning_error)?.data)
+}
+
+/// The types of the output expressions.
+pub fn output_types(posts: &[(String, Expr)], window: &WindowSpec) -> Vec<DataType> {
+    let schema = DFSchema::try_from(result_schema(window).as_ref().clone());
+    let type_of = |expr: &Expr| match &schema {
+        Ok(schema) => expr.get_type(schema).unwrap_or(DataType::Null),
+        Err(_) => DataType::Null,
+    };
+    posts.iter().map(|(_, expr)| type_of(expr)).collect()
+}

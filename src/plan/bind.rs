@@ -1,0 +1,216 @@
+//! SQL of a feature → [`FeaturePlan`]: check the statement, resolve names and types with
+//! DataFusion, lower the analysed plan, assemble what runs. Everything is checked here; nothing
+//! is stored. Callers run it on a thread with a large stack (`limits::PLANNING_STACK_BYTES`).
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result as DataFusionResult, TableReference, plan_err};
+use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::Analyzer;
+use datafusion::sql::planner::SqlToRel;
+use sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Statement, TableFactor};
+
+use super::checked::ErrorCounter;
+use super::dataflow::{FeaturePlan, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use super::expression::planning_error;
+use super::{assemble, call, check, lower, session};
+use crate::catalog::source::SourceDef;
+use crate::error::{Error, Result};
+use crate::model::batch::timestamp_type;
+use crate::sql::diagnostic::suggestion;
+
+/// The catalog as planning sees it.
+pub trait SourceLookup {
+    /// The source called `name` (folded), or an error that says what there is.
+    fn source(&self, name: &str) -> Result<Arc<SourceDef>>;
+    /// Names of all sources.
+    fn names(&self) -> Vec<String>;
+}
+
+/// Plans feature `name` version `version` from its SELECT. Errors carry a span into `query`'s
+/// text where there is one.
+pub fn plan_feature(
+    sources: &dyn SourceLookup,
+    name: &str,
+    version: u32,
+    query: &Query,
+) -> Result<FeaturePlan> {
+    let errors = ErrorCounter::default();
+    let checked = check::check(query, sources)?;
+    let plan = logical_plan(&checked, &errors)?;
+    let lowered = lower::lower(&plan, &checked)?;
+    let plan = assemble::assemble(name, version, &checked, lowered, &errors)?;
+    Ok(plan)
+}
+
+/// Names and types resolved, casts made explicit, fallible expressions made lenient.
+fn logical_plan(checked: &check::CheckedQuery, errors: &ErrorCounter) -> Result<LogicalPlan> {
+    let context = FeatureContext {
+        table: checked.source.name.clone(),
+        schema: relation_schema(&checked.source, checked.window.is_some())?,
+    };
+    let statement = Statement::Query(Box::new(plain_relation(checked)));
+    let plan = SqlToRel::new(&context)
+        .sql_statement_to_plan(statement)
+        .map_err(|error| refused(planning_error(error), checked))?;
+    analyse(plan, errors).map_err(|error| refused(error, checked))
+}
+
+/// Type coercion and the lenient rules.
+pub(super) fn analyse(plan: LogicalPlan, errors: &ErrorCounter) -> Result<LogicalPlan> {
+    Analyzer::with_rules(session::analyzer_rules(errors))
+        .execute_and_check(plan, session::options(), |_, _| {})
+        .map_err(planning_error)
+}
+
+/// Errors that name no place point at the SELECT list.
+fn refused(error: Error, checked: &check::CheckedQuery) -> Error {
+    match (error.span(), checked.items.as_slice()) {
+        (None, [only]) => match only.span {
+            Some(span) => error.with_span(span),
+            None => error,
+        },
+        _ => error,
+    }
+}
+
+/// The columns a SELECT over `source` can name.
+fn relation_schema(source: &SourceDef, windowed: bool) -> Result<SchemaRef> {
+    let schema = source.schema();
+    if !windowed {
+        return Ok(schema);
+    }
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    for name in [WINDOW_START_COLUMN, WINDOW_END_COLUMN] {
+        if schema.column_with_name(name).is_some() {
+            return Err(Error::usage(format!(
+                "column {name} of source {} has the name of a window bound",
+                source.name
+            ))
+            .with_hint("rename the column in the source"));
+        }
+        fields.push(Arc::new(Field::new(name, timestamp_type(), false)));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The query with its window function replaced by the table it reads.
+fn plain_relation(checked: &check::CheckedQuery) -> Query {
+    let mut query = checked.query.clone();
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(from) = select.from.first_mut()
+    {
+        let alias = match &from.relation {
+            TableFactor::Table { alias, .. } | TableFactor::TableFunction { alias, .. } => {
+                alias.clone()
+            }
+            _ => None,
+        };
+        let name = ObjectName::from(vec![Ident::with_quote('"', &checked.source.name)]);
+        from.relation = TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            with_hints: vec![],
+            version: None,
+            with_ordinality: false,
+            partitions: vec![],
+            json_path: None,
+            sample: None,
+            index_hints: vec![],
+        };
+    }
+    query
+}
+
+/// What SqlToRel asks while a feature is planned: one table, our aggregates, all scalar functions.
+pub(super) struct FeatureContext {
+    pub table: String,
+    pub schema: SchemaRef,
+}
+
+impl ContextProvider for FeatureContext {
+    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        if name.table() != self.table {
+            return plan_err!("no such source: {}", name.table());
+        }
+        Ok(Arc::new(LogicalTableSource::new(self.schema.clone())))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        session::functions().expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(session::Types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        session::functions().scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        call::planned(name)
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        session::functions().window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        session::options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        session::functions().scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        call::names().map(str::to_owned).collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The source called `name`, with a suggestion when there is none.
+pub(super) fn find_source(sources: &dyn SourceLookup, name: &str) -> Result<Arc<SourceDef>> {
+    sources.source(name).map_err(|error| {
+        if error.hint().is_some() {
+            return error;
+        }
+        let names = sources.names();
+        match suggestion(name, names.iter().map(String::as_str)) {
+            None => error.with_hint("create it first: CREATE SOURCE …"),
+            Some(hint) => error.with_hint(hint),
+        }
+    })
+}
+
+/// The schema of the rows a feature's expressions read, every column qualified by [`lower::ROW`].
+pub(super) fn row_schema(source: &SourceDef, windowed: bool) -> Result<DFSchema> {
+    let schema = relation_schema(source, windowed)?;
+    DFSchema::try_from_qualified_schema(lower::ROW, &schema).map_err(planning_error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! Calls of functions in a feature's query, checked on the text: which exist, which are built,
+//! which frames a window may have. Part of `check`.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, NamedWindowExpr, Select, Spanned as _, Visit, Visitor, WindowFrame,
+    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+};
+
+use super::check::{fold, not_event_time};
+use super::{call, session};
+use crate::catalog::source::SourceDef;
+use crate::error::{Error, Result, Span};
+use crate::sql::token::span_of;
+
+/// Functions whose value is another at every evaluation.
+const NONDETERMINISTIC: [&str; 14] = [
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "today",
+    "localtime",
+    "localtimestamp",
+    "random",
+    "rand",
+    "uuid",
+    "gen_random_uuid",
+    "input_file_name",
+    "file_row_index",
+    "version",
+];
+
+/// Where aggregates are called: with OVER and without.
+#[derive(Debug, Default)]
+pub struct Calls {
+    pub over: Vec<Span>,
+    pub plain: Vec<Span>,
+}
+
+pub fn calls(select: &Select) -> Calls {
+    let mut calls = Calls::default();
+    let visited = select.visit(&mut FunctionVisitor(|function: &Function| {
+        let span = span_of(function.span());
+        if function.over.is_some() {
+            calls.over.push(span);
+        } else if name(function).is_some_and(|name| call::kind_of(&name).is_some()) {
+            calls.plain.push(span);
+        }
+        Ok(())
+    }));
+    debug_assert!(visited.is_continue(), "the closure never breaks");
+    calls
+}
+
+/// Every call and every window of the query.
+pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
+    for definition in &select.named_window {
+        match &definition.1 {
+            NamedWindowExpr::WindowSpec(spec) => {
+                check_window(spec, source)
+                    .map_err(|error| error.with_span(span_of(definition.0.span)))?;
+            }
+            NamedWindowExpr::NamedWindow(ident) => {
+                return Err(Error::not_yet("a window named after another window")
+                    .with_span(span_of(ident.span)));
+            }
+        }
+    }
+    let visited = select.visit(&mut FunctionVisitor(|function: &Function| {
+        check_call(function, select, source)
+            .map_err(|error| error.with_span(span_of(function.span())))
+    }));
+    match visited {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Calls a closure for every function, outer ones first.
+struct FunctionVisitor<F>(F);
+
+impl<F: FnMut(&Function) -> Result<()>> Visitor for FunctionVisitor<F> {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Function(function) => match (self.0)(function) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn name(function: &Function) -> Option<String> {
+    match function.name.0.as_slice() {
+        [part] => part.as_ident().map(fold),
+        _ => None,
+    }
+}
+
+fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Result<()> {
+    let Some(name) = name(function) else {
+        return Err(Error::usage(format!("no such function: {}", function.name)));
+    };
+    if NONDETERMINISTIC.contains(&name.as_str()) {
+        return Err(Error::not_supported(format!(
+            "{name} in a feature: its value changes with the time of evaluation, so a replay or a \
+             training set would give other values"
+        ))
+        .with_hint(format!("use the event time, {}", source.watermark.column)));
+    }
+    let known = session::functions();
+    let aggregate = call::kind_of(&name);
+    let shown = name.to_uppercase();
+    if aggregate.is_none() {
+        if known.scalar_functions().contains_key(&name) {
+            return match function.over {
+                Some(_) => Err(Error::usage(format!("{shown} is no aggregate: it takes no OVER"))),
+                None => Ok(()),
+            };
+        }
+        let later = ["session", "cumulate"].contains(&name.as_str())
+            || known.window_functions().contains_key(&name)
+            || known.aggregate_functions().contains_key(&name)
+            || known.higher_order_functions().contains_key(&name)
+            || ["unnest", "unnest_outer", "map", "make_map", "grouping"].contains(&name.as_str());
+        return Err(match later {
+            true => Error::not_yet(format!("{shown} in a feature")),
+            false => unknown(&name),
+        });
+    }
+    check_clauses(function, &shown)?;
+    match &function.over {
+        Some(WindowType::WindowSpec(spec)) => {
+            check_window(spec, source)?;
+            check_nesting(function)
+        }
+        Some(WindowType::NamedWindow(ident)) => {
+            let found = select.named_window.iter().any(|w| fold(&w.0) == fold(ident));
+            match found {
+                true => check_nesting(function),
+                false => Err(Error::usage(format!("no such window: {ident}"))
+                    .with_hint("define it: WINDOW w AS (PARTITION BY … ORDER BY …)")
+                    .with_span(span_of(ident.span))),
+            }
+        }
+        None => Ok(()),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let error = Error::usage(format!("no such function: {name}"));
+    let known = session::functions();
+    let mut names: Vec<&str> =
+        known.scalar_functions().keys().map(String::as_str).chain(call::names()).collect();
+    names.sort_unstable();
+    match crate::sql::diagnostic::closest(name, names.iter().copied()) {
+        Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+        None => error.with_hint("SHOW FUNCTIONS lists them"),
+    }
+}
+
+/// Clauses inside and behind the parentheses of an aggregate.
+fn check_clauses(function: &Function, shown: &str) -> Result<()> {
+    let positional = ["FIRST_VALUE", "LAST_VALUE"].contains(&shown);
+    if !function.within_group.is_empty() {
+        return Err(Error::not_yet(format!("{shown} WITHIN GROUP")));
+    }
+    if function.null_treatment.is_some() && !positional {
+        return Err(Error::usage(format!(
+            "{shown} takes no IGNORE NULLS or RESPECT NULLS: it skips NULLs"
+        )));
+    }
+    if !matches!(function.parameters, FunctionArguments::None) {
+        return Err(Error::usage(format!("{shown} takes one list of arguments")));
+    }
+    let FunctionArguments::List(list) = &function.args else {
+        return Err(Error::usage(format!("{shown} needs its arguments in parentheses")));
+    };
+    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && positional {
+        return Err(Error::usage(format!("DISTINCT has no meaning in {shown}")));
+    }
+    for clause in &list.clauses {
+        match clause {
+            FunctionArgumentClause::IgnoreOrRespectNulls(_) if positional => {}
+            FunctionArgumentClause::OrderBy(_) if positional && function.over.is_none() => {}
+            FunctionArgumentClause::OrderBy(_) if positional => {
+                return Err(Error::usage(format!("{shown} has two orders"))
+                    .with_hint("order in the OVER clause"));
+            }
+            other => return Err(Error::not_supported(format!("{shown}(… {other})"))),
+        }
+    }
+    Ok(())
+}
+
+/// No aggregate inside an aggregate.
+fn check_nesting(function: &Function) -> Result<()> {
+    let inner = function.args.visit(&mut FunctionVisitor(|inner: &Function| {
+        let aggregate = name(inner).is_some_and(|name| call::kind_of(&name).is_some());
+        if inner.over.is_some() || aggregate {
+            return Err(Error::not_yet("a window over the result of a window")
+                .with_span(span_of(inner.span())));
+        }
+        Ok(())
+    }));
+    match inner {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
+    let time = &source.watermark.column;
+    if let Some(base) = &spec.window_name {
+        return Err(
+            Error::not_yet("a window built on another window").with_span(span_of(base.span))
+        );
+    }
+    let Some(first) = spec.order_by.first() else {
+        return Err(Error::not_supported(
+            "OVER without ORDER BY: it would cover rows that have not arrived yet",
+        )
+        .with_hint(format!("add ORDER BY {time}")));
+    };
+    let found = match &first.expr {
+        Expr::Identifier(ident) => fold(ident),
+        Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
+        other => other.to_string(),
+    };
+    if found != *time {
+        return Err(not_event_time(&found, source).with_span(span_of(first.expr.span())));
+    }
+    if first.options.asc == Some(false) {
+        return Err(Error::not_supported(format!(
+            "ORDER BY {time} DESC: such a frame would cover rows that have not arrived yet"
+        ))
+        .with_hint(format!("ORDER BY {time}"))
+        .with_span(span_of(first.span())));
+    }
+    let rows = spec.window_frame.as_ref().is_some_and(|f| f.units == WindowFrameUnits::Rows);
+    if let Some(second) = spec.order_by.get(1)
+        && !rows
+    {
+        return Err(Error::not_supported(format!("a RANGE frame ordered by more than {time}"))
+            .with_hint("add ROWS BETWEEN … AND CURRENT ROW, or leave the other columns out")
+            .with_span(span_of(second.span())));
+    }
+    match &spec.window_frame {
+        Some(frame) => check_frame(frame),
+        None => Ok(()),
+    }
+}
+
+fn check_frame(frame: &WindowFrame) -> Result<()> {
+    let ahead = |bound: &WindowFrameBound| {
+        Err(Error::not_supported(format!(
+            "a frame that looks ahead ({bound}): its rows have not arrived when the value is needed"
+        ))
+        .with_hint("end the frame at CURRENT ROW"))
+    };
+    if frame.units == WindowFrameUnits::Groups {
+        return Err(Error::not_yet("GROUPS frames").with_hint("use ROWS or RANGE"));
+    }
+    match &frame.end_bound {
+        None | Some(WindowFrameBound::CurrentRow) => {}
+        Some(bound @ WindowFrameBound::Following(_)) => return ahead(bound),
+        Some(bound @ WindowFrameBound::Preceding(_)) => {
+            return Err(Error::not_yet(format!(
+                "a frame that ends before the current row ({bound})"
+            ))
+            .with_hint("end the frame at CURRENT ROW"));
+        }
+    }
+    match (&frame.start_bound, &frame.units) {
+        (bound @ WindowFrameBound::Following(_), _) => ahead(bound),
+        (WindowFrameBound::Preceding(Some(extent)), WindowFrameUnits::Range) => {
+            let error = match extent.as_ref() {
+                Expr::Interval(_) => match crate::sql::window::interval_us(extent) {
+                    Ok(_) => return Ok(()),
+                    Err(error) => error,
+                },
+                other => Error::usage(format!("RANGE {other} PRECEDING: expected an interval"))
+                    .with_hint("write RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW"),
+            };
+            Err(error.with_span(span_of(extent.span())))
+        }
+        (WindowFrameBound::Preceding(Some(extent)), _) => {
+            let number = extent.to_string().parse::<u64>();
+            match number {
+                Ok(_) => Ok(()),
+                Err(_) => {
+                    Err(Error::usage(format!("ROWS {extent} PRECEDING: expected a number of rows"))
+                        .with_span(span_of(extent.span())))
+                }
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A readable name for an unnamed expression.
+pub fn suggested_alias(expr: &Expr) -> String {
+    let Expr::Function(function) = expr else { return "value".to_owned() };
+    let mut parts = vec![name(function).unwrap_or_else(|| "value".to_owned())];
+    if let FunctionArguments::List(list) = &function.args {
+        for arg in &list.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) => {
+                    parts.push(fold(ident));
+                }
+                FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => parts.push("all".to_owned()),
+                _ => {}
+            }
+        }
+    }
+    crate::sql::printer::name_text(&parts.join("_"))
+}
+
+/// A scalar expression of a source: deterministic, without aggregates and sub-queries.
+pub fn check_scalar(expr: &Expr) -> Result<()> {
+    let subqueries = sqlparser::ast::visit_expressions(expr, |part| match part {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+            ControlFlow::Break(span_of(part.span()))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    if let ControlFlow::Break(span) = subqueries {
+        return Err(Error::not_supported("a sub-query in a computed column").with_span(span));
+    }
+    let visited = expr.visit(&mut FunctionVisitor(|function: &Function| {
+        check_scalar_call(function).map_err(|error| error.with_span(span_of(function.span())))
+    }));
+    match visited {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn check_scalar_call(function: &Function) -> Result<()> {
+    let Some(name) = name(function) else {
+        return Err(Error::usage(format!("no such function: {}", function.name)));
+    };
+    let shown = name.to_uppercase();
+    if NONDETERMINISTIC.contains(&name.as_str()) {
+        return Err(Error::not_supported(format!(
+            "{name} in a computed column: its value changes with the time of evaluation"
+        )));
+    }
+    let known = session::functions();
+    if known.scalar_functions().contains_key(&name) && function.over.is_none() {
+        return Ok(());
+    }
+    let several_rows = call::kind_of(&name).is_some()
+        || known.aggregate_functions().contains_key(&name)
+        || known.window_functions().contains_key(&name);
+    Err(match several_rows {
+        true => Error::not_supported(format!("{shown} in a computed column: it sees one row only"))
+            .with_hint("aggregate in a feature"),
+        false => unknown(&name),
+    })
+}

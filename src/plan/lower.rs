@@ -1,0 +1,394 @@
+//! The analysed logical plan of a feature → its parts: filter, entity key, calls of aggregates
+//! with their frames, output expressions. Projections are inlined on the way.
+//!
+//! Columns of the row are qualified by [`ROW`]; the result of call i is the column `a<i>`
+//! qualified by [`SLOT`].
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{
+    AggregateFunctionParams, Case, NullTreatment, Sort, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
+};
+
+use super::call::kind_of;
+use super::check::CheckedQuery;
+use super::dataflow::FrameExtent;
+use super::expression::{any, planning_error};
+use crate::aggregate::kind::AggregateKind;
+use crate::error::{Error, Result};
+use crate::limits::ROWS_FRAME_MAX;
+use crate::model::time::DAY_US;
+
+pub const ROW: &str = "row";
+pub const SLOT: &str = "slot";
+
+/// A trailing frame whose tie-breakers are still expressions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameCall {
+    pub extent: FrameExtent,
+    /// (expression, descending, nulls first)
+    pub ties: Vec<(Expr, bool, bool)>,
+}
+
+/// One call of an aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Index into [`Lowered::frames`]; 0 for group windows.
+    pub frame: usize,
+    pub kind: AggregateKind,
+    /// `None` = COUNT(*).
+    pub argument: Option<Expr>,
+    /// FIRST_VALUE and LAST_VALUE only.
+    pub filter: Option<Expr>,
+    pub distinct: bool,
+    pub ignore_nulls: bool,
+}
+
+/// The parts of a feature's query.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    pub filter: Option<Expr>,
+    /// Without the window bounds; `None` until an OVER or a GROUP BY said it.
+    pub keys: Option<Vec<Expr>>,
+    pub frames: Vec<FrameCall>,
+    pub calls: Vec<Call>,
+    /// Name and expression over ROW and SLOT columns, in SELECT order.
+    pub outputs: Vec<(String, Expr)>,
+}
+
+pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery) -> Result<Lowered> {
+    let mut lowering = Lowering { checked, parts: Lowered::default() };
+    let outputs = lowering.outputs(plan)?;
+    let names = plan.schema().fields().iter().map(|field| field.name().clone());
+    lowering.parts.outputs = names.zip(outputs).collect();
+    Ok(lowering.parts)
+}
+
+struct Lowering<'a> {
+    checked: &'a CheckedQuery,
+    parts: Lowered,
+}
+
+impl Lowering<'_> {
+    /// The expressions behind the columns of `plan`, in order.
+    fn outputs(&mut self, plan: &LogicalPlan) -> Result<Vec<Expr>> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let fields = scan.source.schema();
+                let column = |name: &String| Expr::Column(Column::new(Some(ROW), name));
+                Ok(fields.fields().iter().map(|field| column(field.name())).collect())
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.outputs(&alias.input),
+            LogicalPlan::Projection(projection) => {
+                let inputs = self.outputs(&projection.input)?;
+                let schema = projection.input.schema();
+                projection.expr.iter().map(|e| inline(e, schema, &inputs)).collect()
+            }
+            LogicalPlan::Filter(filter) => {
+                let inputs = self.outputs(&filter.input)?;
+                if self.parts.keys.is_some() {
+                    return Err(Error::not_yet("a condition on the results of windows"));
+                }
+                let predicate = inline(&filter.predicate, filter.input.schema(), &inputs)?;
+                self.parts.filter = Some(match self.parts.filter.take() {
+                    Some(first) => first.and(predicate),
+                    None => predicate,
+                });
+                Ok(inputs)
+            }
+            LogicalPlan::Window(window) => {
+                let mut outputs = self.outputs(&window.input)?;
+                let inputs = outputs.clone();
+                for expr in &window.window_expr {
+                    outputs.push(self.window_call(expr, window.input.schema(), &inputs)?);
+                }
+                Ok(outputs)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            other => Err(Error::not_yet(format!("{} in a feature", other.display()))),
+        }
+    }
+
+    fn window_call(&mut self, expr: &Expr, schema: &DFSchema, inputs: &[Expr]) -> Result<Expr> {
+        let Expr::WindowFunction(function) = expr.clone().unalias_nested().data else {
+            return Err(Error::internal(format!("no window function: {expr}")));
+        };
+        let WindowFunction { fun, params } = *function;
+        let WindowFunctionParams { args, partition_by, order_by, window_frame, .. } = &params;
+        let keys = inline_all(partition_by, schema, inputs)?;
+        let different = self.parts.keys.as_ref().is_some_and(|first| !same(first, &keys));
+        if different {
+            return Err(Error::not_supported(
+                "windows of one feature with different PARTITION BY: its rows belong to one entity",
+            )
+            .with_hint("give every OVER the same PARTITION BY, or write two features"));
+        }
+        if self.parts.keys.is_none() {
+            self.parts.keys = Some(keys);
+        }
+        let frame = self.frame(window_frame, order_by, schema, inputs)?;
+        let call = CallParts {
+            name: fun.name(),
+            args: inline_all(args, schema, inputs)?,
+            distinct: params.distinct,
+            filter: params.filter.as_deref().map(|f| inline(f, schema, inputs)).transpose()?,
+            null_treatment: params.null_treatment,
+        };
+        self.add_call(frame, call)
+    }
+
+    fn aggregate(
+        &mut self,
+        aggregate: &datafusion::logical_expr::logical_plan::Aggregate,
+    ) -> Result<Vec<Expr>> {
+        let inputs = self.outputs(&aggregate.input)?;
+        let schema = aggregate.input.schema();
+        let groups = inline_all(&aggregate.group_expr, schema, &inputs)?;
+        let (bounds, keys): (Vec<_>, Vec<_>) =
+            groups.iter().cloned().partition(|group| self.checked.is_bound(group));
+        if bounds.is_empty() {
+            return Err(Error::usage("GROUP BY leaves out the window")
+                .with_hint("add window_start, window_end to the GROUP BY"));
+        }
+        let mut distinct_keys: Vec<Expr> = Vec::new();
+        for key in keys {
+            if !distinct_keys.contains(&key) {
+                distinct_keys.push(key);
+            }
+        }
+        self.parts.keys = Some(distinct_keys);
+        let mut outputs = groups;
+        for expr in &aggregate.aggr_expr {
+            let Expr::AggregateFunction(function) = expr.clone().unalias_nested().data else {
+                return Err(Error::internal(format!("no aggregate function: {expr}")));
+            };
+            let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } =
+                function.params;
+            self.check_order(function.func.name(), &order_by, schema, &inputs)?;
+            let call = CallParts {
+                name: function.func.name(),
+                args: inline_all(&args, schema, &inputs)?,
+                distinct,
+                filter: filter.map(|f| inline(&f, schema, &inputs)).transpose()?,
+                null_treatment,
+            };
+            outputs.push(self.add_call(0, call)?);
+        }
+        Ok(outputs)
+    }
+
+    /// FIRST_VALUE(x ORDER BY event_time) is the total order; any other order is not built.
+    fn check_order(
+        &self,
+        name: &str,
+        order: &[Sort],
+        schema: &DFSchema,
+        inputs: &[Expr],
+    ) -> Result<()> {
+        match order {
+            [] => Ok(()),
+            [only]
+                if only.asc && self.checked.is_event_time(&inline(&only.expr, schema, inputs)?) =>
+            {
+                Ok(())
+            }
+            _ => Err(Error::not_yet(format!(
+                "{}(… ORDER BY …) over anything but {} ascending",
+                name.to_uppercase(),
+                self.checked.source.watermark.column
+            ))),
+        }
+    }
+
+    /// The column of a call, reusing an equal one.
+    fn add_call(&mut self, frame: usize, parts: CallParts) -> Result<Expr> {
+        let name = parts.name.to_uppercase();
+        let Some(kind) = kind_of(parts.name) else {
+            return Err(Error::not_yet(format!("{name} in a feature")));
+        };
+        if parts.args.iter().chain(&parts.filter).any(|e| any(e, is_slot)) {
+            return Err(Error::not_yet("a window over the result of a window"));
+        }
+        let ignore_nulls = parts.null_treatment == Some(NullTreatment::IgnoreNulls);
+        let call = fold(frame, kind, ignore_nulls, parts)?;
+        let index = match self.parts.calls.iter().position(|other| *other == call) {
+            Some(index) => index,
+            None => {
+                self.parts.calls.push(call);
+                self.parts.calls.len() - 1
+            }
+        };
+        Ok(Expr::Column(Column::new(Some(SLOT), format!("a{index}"))))
+    }
+
+    fn frame(
+        &mut self,
+        frame: &WindowFrame,
+        order_by: &[Sort],
+        schema: &DFSchema,
+        inputs: &[Expr],
+    ) -> Result<usize> {
+        let extent = extent(frame)?;
+        let mut ties = Vec::new();
+        for sort in order_by.iter().skip(1) {
+            let expr = inline(&sort.expr, schema, inputs)?;
+            if any(&expr, is_slot) {
+                return Err(Error::not_yet("a window ordered by the result of a window"));
+            }
+            ties.push((expr, !sort.asc, sort.nulls_first));
+        }
+        let frame = FrameCall { extent, ties };
+        Ok(match self.parts.frames.iter().position(|other| *other == frame) {
+            Some(index) => index,
+            None => {
+                self.parts.frames.push(frame);
+                self.parts.frames.len() - 1
+            }
+        })
+    }
+}
+
+/// A call with its columns inlined.
+struct CallParts<'a> {
+    name: &'a str,
+    args: Vec<Expr>,
+    distinct: bool,
+    filter: Option<Expr>,
+    null_treatment: Option<NullTreatment>,
+}
+
+/// FILTER goes into the argument; COUNT of what is never NULL becomes COUNT(*).
+fn fold(frame: usize, kind: AggregateKind, ignore_nulls: bool, parts: CallParts) -> Result<Call> {
+    use AggregateKind as K;
+    let CallParts { name, mut args, distinct, filter, .. } = parts;
+    if args.len() > 1 {
+        return Err(Error::not_yet(format!("{} of several arguments", name.to_uppercase())));
+    }
+    let mut argument = args.pop();
+    let constant = matches!(&argument, Some(Expr::Literal(value, _)) if !value.is_null());
+    if kind == K::Count && constant && !distinct {
+        argument = None;
+    }
+    let null = matches!(&argument, Some(Expr::Literal(value, _)) if value.is_null());
+    if kind == K::Count && null {
+        argument = Some(lit(ScalarValue::Boolean(None)));
+    }
+    let positional = matches!(kind, K::FirstValue | K::LastValue);
+    let distinct = distinct && !matches!(kind, K::Min | K::Max);
+    if distinct && positional {
+        return Err(Error::usage(format!("DISTINCT has no meaning in {}", name.to_uppercase())));
+    }
+    let mut call = Call { frame, kind, argument, filter: None, distinct, ignore_nulls };
+    match filter {
+        Some(filter) if positional => call.filter = Some(filter),
+        Some(filter) => {
+            let value = call.argument.take().unwrap_or_else(|| lit(true));
+            let arm = (Box::new(filter), Box::new(value));
+            call.argument = Some(Expr::Case(Case::new(None, vec![arm], None)));
+        }
+        None => {}
+    }
+    Ok(call)
+}
+
+pub fn is_slot(expr: &Expr) -> bool {
+    let slot = |c: &Column| c.relation.as_ref().is_some_and(|r| r.table() == SLOT);
+    matches!(expr, Expr::Column(column) if slot(column))
+}
+
+pub fn is_row(expr: &Expr) -> bool {
+    let row = |c: &Column| c.relation.as_ref().is_some_and(|r| r.table() == ROW);
+    matches!(expr, Expr::Column(column) if row(column))
+}
+
+/// Equal as sets: PARTITION BY a, b and b, a are one key.
+fn same(left: &[Expr], right: &[Expr]) -> bool {
+    left.iter().all(|e| right.contains(e)) && right.iter().all(|e| left.contains(e))
+}
+
+fn inline_all(list: &[Expr], schema: &DFSchema, inputs: &[Expr]) -> Result<Vec<Expr>> {
+    list.iter().map(|e| inline(e, schema, inputs)).collect()
+}
+
+/// Replaces the columns of `schema` by the expressions behind them, and drops aliases.
+fn inline(expr: &Expr, schema: &DFSchema, inputs: &[Expr]) -> Result<Expr> {
+    let inlined = expr.clone().transform_up(|part| {
+        Ok(match part {
+            Expr::Column(column) => {
+                Transformed::yes(inputs[schema.index_of_column(&column)?].clone())
+            }
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            other => Transformed::no(other),
+        })
+    });
+    Ok(inlined.map_err(planning_error)?.data)
+}
+
+fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
+    if !matches!(frame.end_bound, WindowFrameBound::CurrentRow) {
+        return Err(Error::not_yet("a frame that does not end at CURRENT ROW"));
+    }
+    let preceding = match &frame.start_bound {
+        WindowFrameBound::Preceding(value) => Some(value),
+        WindowFrameBound::CurrentRow => None,
+        WindowFrameBound::Following(_) => {
+            return Err(Error::not_supported("a frame that looks ahead"));
+        }
+    };
+    match frame.units {
+        WindowFrameUnits::Range => Ok(FrameExtent::Range {
+            preceding_us: match preceding {
+                None => Some(0),
+                Some(value) if value.is_null() => None,
+                Some(value) => Some(interval_us(value)?),
+            },
+        }),
+        WindowFrameUnits::Rows => Ok(FrameExtent::Rows {
+            preceding: match preceding {
+                None => Some(0),
+                Some(value) if value.is_null() => None,
+                Some(value) => Some(rows(value)?),
+            },
+        }),
+        WindowFrameUnits::Groups => Err(Error::not_yet("GROUPS frames")),
+    }
+}
+
+fn rows(value: &ScalarValue) -> Result<u64> {
+    match value {
+        ScalarValue::UInt64(Some(rows)) if *rows < ROWS_FRAME_MAX => Ok(*rows),
+        ScalarValue::UInt64(Some(rows)) => Err(Error::not_supported(format!(
+            "a frame of {rows} rows PRECEDING: at most {ROWS_FRAME_MAX} rows fit"
+        ))
+        .with_hint("use fewer rows, or a RANGE frame")),
+        other => Err(Error::usage(format!("{other} PRECEDING is no number of rows"))),
+    }
+}
+
+/// A constant interval in µs; months have no fixed length.
+fn interval_us(value: &ScalarValue) -> Result<i64> {
+    let wrong = || Error::usage(format!("{value} PRECEDING is no interval"));
+    let (months, days, nanos) = match value {
+        ScalarValue::IntervalMonthDayNano(Some(i)) => (i.months, i.days, i.nanoseconds),
+        ScalarValue::IntervalDayTime(Some(i)) => (0, i.days, i64::from(i.milliseconds) * 1_000_000),
+        _ => return Err(wrong().with_hint("write INTERVAL '30' MINUTE")),
+    };
+    if months != 0 {
+        return Err(Error::not_supported("a frame of months or years: they have no fixed length")
+            .with_hint("use days, for example INTERVAL '30' DAY"));
+    }
+    let us = i64::from(days)
+        .checked_mul(DAY_US)
+        .and_then(|us| us.checked_add(nanos / 1_000))
+        .ok_or_else(wrong)?;
+    if nanos % 1_000 != 0 {
+        return Err(Error::not_supported("a frame finer than microseconds"));
+    }
+    if us < 0 {
+        return Err(Error::not_supported("a frame that looks ahead (negative PRECEDING)"));
+    }
+    Ok(us)
+}
