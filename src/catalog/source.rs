@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+pub use crate::format::options::{JsonOptions, JsonTimestamp};
 use crate::model::batch::admitted_schema;
 
 /// Where the value of a column comes from.
@@ -57,27 +58,6 @@ pub enum Format {
     Json,
     Csv,
     Parquet,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum JsonTimestamp {
-    #[default]
-    Rfc3339,
-    EpochSeconds,
-    EpochMillis,
-    EpochMicros,
-}
-
-/// How JSON oddities are judged (`json.*`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct JsonOptions {
-    pub timestamp: JsonTimestamp,
-    /// `"5"` is read as 5 and `5` as text.
-    pub coerce: bool,
-    /// `"NaN"`, `"inf"`, `1e999` are read as floats instead of rejected.
-    pub nonfinite: bool,
-    /// Undeclared fields reject the record instead of being ignored.
-    pub reject_unknown: bool,
 }
 
 /// Where reading a Kafka topic starts the first time.
