@@ -10,6 +10,8 @@
 //! | `moments` | n, Σx, Σx² of doubles, integers and decimals; SUM, AVG, VAR, STDDEV |
 //! | `extreme` | [`extreme::Extreme`]: MIN and MAX of a moving run |
 //! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
+//! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
+//! | `oracle` | test material: seeded randomness, naive rational arithmetic |
 
 pub mod distinct;
 mod encoding;
@@ -20,4 +22,5 @@ pub mod moments;
 #[cfg(test)]
 mod oracle;
 mod rounding;
+pub mod udaf;
 mod wide;

@@ -7,6 +7,16 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `history` | [`history::History`]: what a source's history is and how it is judged |
+//! | `map_exec` | a plan node that maps batches |
 //! | `feature_exec` | [`feature_exec::FeatureExec`]: an operator as a DataFusion plan node |
+//! | `backfill` | final rows of one feature over history |
+//! | `reference` | what a query reads |
+//! | `adhoc` | plain SELECT over everything a home knows |
 
+pub mod adhoc;
+pub mod backfill;
 pub mod feature_exec;
+pub mod history;
+pub mod map_exec;
+pub mod reference;

@@ -51,11 +51,17 @@ pub fn assemble(
         notes.push("warning: a constant expression fails; it is NULL in every row".to_owned());
         errors.reset();
     }
+    let column_of = |key: &Expr| match key {
+        Expr::Column(column) => Some(column.name.clone()),
+        _ => None,
+    };
+    let key_sources = parts.keys.iter().map(column_of).collect();
     let mut plan = FeaturePlan {
         feature: name.to_owned(),
         version,
         source: checked.source.name.clone(),
         key_columns: outputs.key_columns,
+        key_sources,
         preparation,
         window,
         output,

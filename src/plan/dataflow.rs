@@ -177,6 +177,8 @@ pub struct FeaturePlan {
     /// Names of the key columns in the output, in order of the entity key; empty = one global
     /// entity.
     pub key_columns: Vec<String>,
+    /// The source column each key column is, as it is; `None` = an expression.
+    pub key_sources: Vec<Option<String>>,
     pub preparation: Preparation,
     pub window: WindowSpec,
     /// Result batch → final rows.

@@ -25,6 +25,7 @@ use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved;
 use crate::runtime::task::{CommitMessage, stopped};
+use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
 
 /// How an engine stops.
@@ -70,7 +71,7 @@ struct Pending {
     /// Sources whose ingest thread has not passed yet.
     sources: BTreeSet<usize>,
     state: Vec<(usize, CellId, Snapshot)>,
-    admission: Vec<(usize, serde_json::Value)>,
+    admission: Vec<(usize, AdmissionState)>,
     held: Vec<CommitMessage>,
 }
 
@@ -228,13 +229,11 @@ impl Committer {
             pipeline: &self.pipeline,
             state: complete.state,
             admission: complete.admission,
-            carried: self.outputs.carried()?,
-            prepared: prepared.clone(),
+            carried: self.outputs.carried(),
+            prepared,
             ended,
         })?;
         self.checkpoints.commit(draft).await?;
-        self.outputs.publish(&prepared).await?;
-        self.checkpoints.published(epoch).await?;
         self.epoch = epoch;
         self.progress.epoch.store(epoch.0, Relaxed);
         self.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);

@@ -22,7 +22,7 @@ use crate::runtime::lane::{CellId, LaneGroup};
 use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress};
 use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
 use crate::source::admit::Admitted;
-use crate::source::decode::Intake;
+use crate::source::intake::Intake;
 use crate::source::source::Source;
 
 /// Commands to an ingest thread, obeyed between two polls.
@@ -122,11 +122,14 @@ impl IngestTask {
             return Ok(0);
         }
         let mut read = 0;
-        for chunk in polled.chunks {
-            let admitted = self.intake.admit(chunk)?;
-            read += admitted.counts.read;
-            self.count(&admitted);
-            self.hand_on(admitted)?;
+        let mut judged = Vec::new();
+        for chunk in &polled.chunks {
+            self.intake.take(chunk, &mut judged)?;
+            for admitted in judged.drain(..) {
+                read += admitted.counts.read;
+                self.count(&admitted);
+                self.hand_on(admitted)?;
+            }
         }
         self.send_watermarks()?;
         for lane in &self.lanes {
@@ -145,10 +148,8 @@ impl IngestTask {
         source.decode.fetch_add(counts.decode, Relaxed);
         source.event_time.fetch_add(counts.event_time, Relaxed);
         let now = clock::wall_now().0;
-        if let Some(newest) = admitted.newest
-            && newest.0 > source.newest_event.load(Relaxed)
-        {
-            source.newest_event.store(newest.0, Relaxed);
+        if admitted.newest.0 > source.newest_event.load(Relaxed) {
+            source.newest_event.store(admitted.newest.0, Relaxed);
             source.newest_read_at.store(now, Relaxed);
         }
         let progress = PartitionProgress {
@@ -215,7 +216,7 @@ impl IngestTask {
 
     fn watermarks(&self) -> BTreeMap<u32, EventTime> {
         let partitions = self.source.partitions();
-        partitions.into_iter().map(|p| (p, self.intake.watermark(p))).collect()
+        partitions.into_iter().map(|p| (p, self.intake.admission().watermark(p))).collect()
     }
 
     fn send_watermark(
@@ -254,7 +255,7 @@ impl IngestTask {
 
     fn barrier(&self, epoch: Epoch) -> Result<()> {
         let source = self.number;
-        let admission = self.intake.saved()?;
+        let admission = self.intake.admission().snapshot();
         self.send_commit(CommitMessage::IngestBarrier { source, epoch, admission })?;
         for lane in &self.lanes {
             lane.send(LaneMessage::Barrier { source, epoch }).map_err(|_| stopped())?;
@@ -269,6 +270,11 @@ impl IngestTask {
     /// Whether every partition has been read up to `until`.
     fn at_end(&self) -> bool {
         let Some(until) = &self.until else { return false };
-        until.iter().all(|end| self.intake.next_offset(end.partition) >= end.offset)
+        let read = self.intake.positions();
+        let reached = |end: &Position| {
+            end.offset <= 0
+                || read.iter().any(|p| p.partition == end.partition && p.offset >= end.offset)
+        };
+        until.iter().all(reached)
     }
 }

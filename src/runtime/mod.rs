@@ -18,6 +18,8 @@
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
 //! | `committer` | collects outputs and commits epochs |
+//! | `outputs` | what is written at checkpoints |
+//! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
 //! | `supervisor` | starts all of them, stops them in order |
@@ -27,7 +29,9 @@ pub mod exchange;
 pub mod ingest;
 pub mod lane;
 pub mod online;
+pub mod outputs;
 pub mod pipeline;
 pub mod progress;
+pub mod saved;
 pub mod supervisor;
 pub mod task;

@@ -9,9 +9,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::limits::OFFLINE_BYTES_MAX;
 use crate::model::epoch::Epoch;
-use crate::offline::archive;
-use crate::offline::store::Stores;
-use crate::offline::writer::{DatedWriter, PreparedFile, publish};
+use crate::offline::writer::{DatedWriter, PreparedFile};
 use crate::runtime::task::CommitMessage;
 
 /// One writer and when its rows are due.
@@ -38,8 +36,6 @@ pub struct Outputs {
     pub features: Vec<Option<Output>>,
     pub archives: Vec<Option<Output>>,
     pub dead: Vec<Output>,
-    /// Schemas of the archives: admitted batches are projected to them.
-    pub stores: Stores,
 }
 
 /// Rows carried from one epoch to the next instead of being written.
@@ -109,11 +105,6 @@ impl Outputs {
         let carried = self.all().map(|(id, output)| (id, output.writer.carried()));
         carried.filter(|(_, batches)| !batches.is_empty()).collect()
     }
-
-    /// Makes prepared files visible; may be repeated.
-    pub async fn publish(&self, files: &[PreparedFile]) -> Result<()> {
-        publish(&self.stores, files).await
-    }
 }
 
 /// The columns of an admitted batch that the archive keeps.
@@ -130,9 +121,4 @@ fn archived(schema: &arrow::datatypes::SchemaRef, rows: &RecordBatch) -> Result<
 
 fn panic_free(message: CommitMessage) -> Result<(OutputId, RecordBatch)> {
     Err(crate::error::Error::internal(format!("{message:?} holds no rows")))
-}
-
-/// Whether the archive of a source keeps this column.
-pub fn is_archived(source: &crate::catalog::source::SourceDef, column: &str) -> bool {
-    archive::schema(source).field_with_name(column).is_ok()
 }

@@ -27,7 +27,7 @@ use crate::runtime::outputs::Outputs;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
-use crate::source::decode::Intake;
+use crate::source::intake::Intake;
 use crate::source::source::Source;
 use crate::state::snapshot::Snapshot;
 

@@ -15,6 +15,7 @@ use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
 use crate::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
 use crate::runtime::progress::Progress;
+use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
 
 /// From ingest to a lane, in order.
@@ -51,7 +52,7 @@ pub enum CommitMessage {
     Archive { source: usize, rows: RecordBatch },
     Dead { source: usize, rows: RecordBatch },
     LaneBarrier { lane: usize, source: usize, epoch: Epoch, state: Vec<(CellId, Snapshot)> },
-    IngestBarrier { source: usize, epoch: Epoch, admission: serde_json::Value },
+    IngestBarrier { source: usize, epoch: Epoch, admission: AdmissionState },
     /// An ingest thread has read everything it was asked to.
     Reached { source: usize },
     Ended { source: usize },

@@ -1,0 +1,164 @@
+//! Plain SELECT over everything a home knows: a source reads its history, a feature its current
+//! values, HISTORY(feature) its final rows, DEAD_LETTERS(source) what was not admitted. Called by
+//! `cli`; tables are opened only for the names a query reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result as DfResult, TableReference};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+
+use crate::batch::history::History;
+use crate::batch::reference::{DEAD_LETTERS_PREFIX, HISTORY_PREFIX, References};
+use crate::catalog::feature::FeatureDef;
+use crate::catalog::source::SourceDef;
+use crate::error::{Error, Result};
+use crate::format::dead_letter::dead_letter_schema;
+use crate::offline::reader;
+use crate::offline::store::Location;
+use crate::plan::dataflow::FeaturePlan;
+use crate::plan::session::statement_frame;
+use crate::source::admit::Compute;
+
+/// A source as ad-hoc SQL sees it.
+#[derive(Clone)]
+pub struct KnownSource {
+    pub def: Arc<SourceDef>,
+    pub compute: Option<Compute>,
+    /// Directory of its dead letters.
+    pub dead_letters: String,
+}
+
+/// A feature as ad-hoc SQL sees it.
+#[derive(Clone)]
+pub struct KnownFeature {
+    pub def: Arc<FeatureDef>,
+    pub plan: FeaturePlan,
+    /// Directory of its final rows; `None` = not kept.
+    pub final_rows: Option<String>,
+}
+
+/// Gives the current values of a feature: its output columns and `_as_of`.
+#[async_trait]
+pub trait CurrentValues: Send + Sync {
+    async fn current(&self, feature: &str) -> Result<Vec<RecordBatch>>;
+}
+
+/// Everything a home knows.
+pub struct Known {
+    pub sources: BTreeMap<String, KnownSource>,
+    pub features: BTreeMap<String, KnownFeature>,
+    pub current: Arc<dyn CurrentValues>,
+}
+
+impl Known {
+    /// Registers what `references` name, then plans `statement` (whose table functions
+    /// `reference::resolve` has rewritten).
+    pub async fn frame(
+        &self,
+        context: &SessionContext,
+        references: &References,
+        statement: Statement,
+    ) -> Result<DataFrame> {
+        for name in &references.tables {
+            // Other names are aliases of common table expressions, or errors that the planner
+            // reports with their place.
+            if let Some(source) = self.sources.get(name) {
+                let table = self.history_of(context, source).await?;
+                context.register_table(TableReference::bare(name.as_str()), table)?;
+            } else if let Some(feature) = self.features.get(name) {
+                let table = self.current_of(feature).await?;
+                context.register_table(TableReference::bare(name.as_str()), table)?;
+            }
+        }
+        for name in &references.histories {
+            self.register_final_rows(context, name).await?;
+        }
+        for name in &references.dead_letters {
+            let source = self.sources.get(name).ok_or_else(|| unknown("source", name))?;
+            let location = Location::resolve(&source.dead_letters)?;
+            let table = format!("{DEAD_LETTERS_PREFIX}{name}");
+            reader::register(context, &table, &location, dead_letter_schema()).await?;
+        }
+        statement_frame(context, statement).await
+    }
+
+    async fn history_of(
+        &self,
+        context: &SessionContext,
+        source: &KnownSource,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let history = History::find(&source.def, source.compute.clone()).await?;
+        let plan = history.admitted(context, None, None).await?;
+        Ok(Arc::new(PlanTable { plan, schema: source.def.schema() }))
+    }
+
+    async fn current_of(&self, feature: &KnownFeature) -> Result<Arc<dyn TableProvider>> {
+        let rows = self.current.current(&feature.def.name).await?;
+        let schema = feature.plan.schema().clone();
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let rows = rows.iter().map(|batch| Ok(batch.project(&columns)?));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(MemTable::try_new(schema, vec![rows])?))
+    }
+
+    async fn register_final_rows(&self, context: &SessionContext, name: &str) -> Result<()> {
+        let feature = self.features.get(name).ok_or_else(|| unknown("feature", name))?;
+        let Some(url) = &feature.final_rows else {
+            return Err(Error::usage(format!("feature '{name}' keeps no final rows"))
+                .with_hint("it was created with 'offline' = 'none'"));
+        };
+        let table = format!("{HISTORY_PREFIX}{name}");
+        let location = Location::resolve(url)?;
+        reader::register(context, &table, &location, feature.plan.schema().clone()).await
+    }
+}
+
+fn unknown(what: &str, name: &str) -> Error {
+    Error::usage(format!("unknown {what} '{name}'")).with_hint("SHOW SOURCES and SHOW FEATURES list them")
+}
+
+/// A plan as a table: its first columns, named by `schema`.
+#[derive(Debug)]
+struct PlanTable {
+    plan: Arc<dyn ExecutionPlan>,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for PlanTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = projection.unwrap_or(&all).iter().map(|i| {
+            let name = self.schema.field(*i).name().clone();
+            (Arc::new(Column::new(&name, *i)) as Arc<dyn datafusion::physical_expr::PhysicalExpr>, name)
+        });
+        let columns: Vec<_> = columns.collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, self.plan.clone())?))
+    }
+}

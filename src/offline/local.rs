@@ -1,0 +1,179 @@
+//! Files on a disk: every byte and every name is fsynced before success is reported.
+//!
+//! A failed fsync is final: the kernel may have dropped the pages and call them clean
+//! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), so from
+//! then on every operation is refused and the engine has to start again from its checkpoint.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::offline::store::{FileEntry, Files};
+
+/// The files below one directory, which is made when the first file is written.
+#[derive(Clone, Debug)]
+pub struct LocalFiles {
+    root: PathBuf,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl LocalFiles {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, poisoned: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// Runs blocking work off the async threads; names the path in errors.
+    async fn run<T: Send + 'static>(
+        &self,
+        path: &str,
+        work: impl FnOnce(&Self, &Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (this, full) = (self.clone(), self.root.join(path));
+        let done = tokio::task::spawn_blocking(move || {
+            if this.poisoned.load(Ordering::Acquire) {
+                return Err(Error::unavailable(
+                    "an fsync failed earlier; what is on disk is unknown",
+                )
+                .with_hint("check the disk, then start the engine again"));
+            }
+            work(&this, &full).map_err(|e| Error::from(e).context(full.display()))
+        });
+        done.await.map_err(|e| Error::internal(format!("file work did not finish: {e}")))?
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_all().inspect_err(|_| self.poisoned.store(true, Ordering::Release))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.sync(&File::open(folder)?)
+    }
+
+    /// Makes the folder of a file, and the names of new folders durable.
+    fn make_parent(&self, path: &Path) -> io::Result<PathBuf> {
+        let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut missing: Vec<&Path> = parent.ancestors().take_while(|f| !f.exists()).collect();
+        fs::create_dir_all(&parent)?;
+        while let Some(made) = missing.pop() {
+            self.sync_folder(made.parent().unwrap_or(Path::new("/")))?;
+        }
+        Ok(parent)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        self.sync(&file)
+    }
+}
+
+fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Gives a file a second name that was free. A hard link, unlike a rename, never replaces a file;
+/// file systems without them get a look and a rename (one engine owns a home, so nobody races).
+fn link_new(pending: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(pending, path) {
+        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+            if path.exists() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(pending, path)
+        }
+        linked => linked,
+    }
+}
+
+/// Adds the files below `folder`; `prefix` is its path relative to the root.
+fn walk(folder: &Path, prefix: &str, out: &mut Vec<FileEntry>) -> io::Result<()> {
+    let Some(entries) = missing_is_none(fs::read_dir(folder))? else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        // A file may go away between the listing and the look at it.
+        let Some(found) = missing_is_none(fs::metadata(entry.path()))? else { continue };
+        if found.is_dir() {
+            walk(&entry.path(), &path, out)?;
+        } else {
+            out.push(FileEntry { path, bytes: found.len() });
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Files for LocalFiles {
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        self.run(path, move |this, path| {
+            let parent = this.make_parent(path)?;
+            this.write(path, &bytes)?;
+            this.sync_folder(&parent)
+        })
+        .await
+    }
+
+    async fn create(&self, path: &str, bytes: Bytes) -> Result<()> {
+        self.run(path, move |this, path| {
+            let parent = this.make_parent(path)?;
+            let mut pending = path.as_os_str().to_owned();
+            pending.push(".pending");
+            let pending = PathBuf::from(pending);
+            this.write(&pending, &bytes)?;
+            let linked = link_new(&pending, path);
+            let removed = missing_is_none(fs::remove_file(&pending));
+            linked.and(removed)?;
+            this.sync_folder(&parent)
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let to = self.root.join(to);
+        self.run(from, move |this, from| {
+            let parent = this.make_parent(&to)?;
+            fs::rename(from, &to)?;
+            this.sync_folder(&parent)?;
+            match from.parent() {
+                Some(old) if old != parent => this.sync_folder(old),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Bytes>> {
+        self.run(path, |_, path| Ok(missing_is_none(fs::read(path))?.map(Bytes::from))).await
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>> {
+        self.run(path, |_, path| Ok(missing_is_none(fs::metadata(path))?.map(|m| m.len()))).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<FileEntry>> {
+        let prefix = folder.trim_end_matches('/').to_owned();
+        self.run(folder, move |_, path| {
+            let mut found = Vec::new();
+            walk(path, &prefix, &mut found)?;
+            found.sort();
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        self.run(path, |_, path| missing_is_none(fs::remove_file(path)).map(|_| ())).await
+    }
+}
