@@ -22,7 +22,7 @@ pub struct DistinctNumeric<M, T> {
     /// Holds each of `values` once.
     state: M,
     call: Call,
-    argument: PhantomData<T>,
+    argument: PhantomData<fn() -> T>,
 }
 
 impl<M: Evaluate, T: ArgumentOf<M>> DistinctNumeric<M, T> {

@@ -229,7 +229,7 @@ impl Accumulator for SlidingFloatExtreme {
 struct FloatGroups<T> {
     best: Vec<i64>,
     max: bool,
-    argument: PhantomData<T>,
+    argument: PhantomData<fn() -> T>,
 }
 
 impl<T> FloatGroups<T> {

@@ -326,7 +326,7 @@ evaluate!(
 struct NumericAccumulator<M, T> {
     state: M,
     call: Call,
-    argument: PhantomData<T>,
+    argument: PhantomData<fn() -> T>,
 }
 
 impl<M: Evaluate, T: ArgumentOf<M>> Accumulator for NumericAccumulator<M, T> {
@@ -382,7 +382,7 @@ struct NumericGroups<M, T> {
     /// Bytes that the states hold outside themselves.
     heap: usize,
     call: Call,
-    argument: PhantomData<T>,
+    argument: PhantomData<fn() -> T>,
 }
 
 impl<M: Evaluate, T: ArgumentOf<M>> NumericGroups<M, T> {
