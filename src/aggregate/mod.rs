@@ -12,6 +12,7 @@
 //! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
 //! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
 //! | `oracle` | test material: seeded randomness, naive rational arithmetic |
+//! | `slot` | accumulators over frames and panes, as operators use them |
 
 pub mod distinct;
 mod encoding;
@@ -23,4 +24,5 @@ pub mod moments;
 mod oracle;
 mod rounding;
 pub mod udaf;
+pub mod slot;
 mod wide;

@@ -93,7 +93,7 @@ pub fn is_key_type(data_type: &DataType) -> bool {
 /// Appends the canonical bytes of row `row` of every key column.
 pub fn write_key(columns: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<()> {
     for column in columns {
-        if column.is_null(row) {
+        if column.is_null(row) || column.data_type() == &DataType::Null {
             out.push(0);
             continue;
         }

@@ -3,6 +3,33 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `operator` | the [`operator::Operator`] trait and its contract |
+//! | `trailing_window` | RANGE and ROWS frames that end at the current row |
+//! | `group_window` | TUMBLE and HOP |
+//! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
+pub mod checker;
+pub mod group_window;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]
 pub mod operator;
+#[cfg(test)]
+mod oracle;
+pub mod trailing_window;
+#[cfg(test)]
+mod trial;
+
+use self::group_window::GroupWindow;
+use self::operator::Operator;
+use self::trailing_window::TrailingWindow;
+use crate::error::Result;
+use crate::plan::dataflow::WindowSpec;
+
+/// The operator of a specification; `current` asks for current values.
+///
+/// # Errors
+/// `NotSupported` for what cannot be kept or computed.
+pub fn build(spec: &WindowSpec, current: bool) -> Result<Box<dyn Operator>> {
+    Ok(match spec {
+        WindowSpec::Trailing(spec) => Box::new(TrailingWindow::new(spec, current)?),
+        WindowSpec::Group(spec) => Box::new(GroupWindow::new(spec, current)?),
+    })
+}

@@ -17,11 +17,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::datatypes::{
+    DataType, Field, Float32Type, Float64Type, Schema, SchemaRef,
+};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::aggregate::kind::AggregateSpec;
 use crate::error::Result;
+use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::canonical_f64;
 use crate::plan::checked::ErrorCounter;
 use crate::plan::describe::Description;
@@ -166,6 +169,56 @@ impl WindowSpec {
             Self::Group(spec) => &spec.key_types,
         }
     }
+
+    pub fn value_types(&self) -> &[DataType] {
+        match self {
+            Self::Trailing(spec) => &spec.value_types,
+            Self::Group(spec) => &spec.value_types,
+        }
+    }
+
+    /// The schema of step batches: `k0…`, `_time`, `_partition`, `_offset`, `v0…`.
+    pub fn step_schema(&self) -> SchemaRef {
+        let mut fields = numbered("k", self.key_types());
+        fields.push(Field::new(TIME_COLUMN, timestamp_type(), false));
+        fields.push(Field::new(PARTITION_COLUMN, DataType::Int32, false));
+        fields.push(Field::new(OFFSET_COLUMN, DataType::Int64, false));
+        fields.extend(numbered("v", self.value_types()));
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The schema of result batches. Trailing: `k0…`, `_time`, the carried columns as `v<number
+    /// of the value column>`, `a0…` by number of the slot. Group: `k0…`, `window_start`,
+    /// `window_end`, `a0…`. Times are nullable: a probe that finds nothing has none.
+    pub fn result_schema(&self) -> SchemaRef {
+        let mut fields = numbered("k", self.key_types());
+        let slots = match self {
+            Self::Trailing(spec) => {
+                fields.push(Field::new(TIME_COLUMN, timestamp_type(), true));
+                for column in &spec.carried {
+                    let data_type = spec.value_types[*column].clone();
+                    fields.push(Field::new(format!("v{column}"), data_type, true));
+                }
+                &spec.slots
+            }
+            Self::Group(spec) => {
+                fields.push(Field::new(WINDOW_START_COLUMN, timestamp_type(), true));
+                fields.push(Field::new(WINDOW_END_COLUMN, timestamp_type(), true));
+                &spec.slots
+            }
+        };
+        let types: Vec<_> = slots.iter().map(|slot| slot.aggregate.output.clone()).collect();
+        fields.extend(numbered("a", &types));
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// Nullable fields `<prefix>0…`.
+fn numbered(prefix: &str, types: &[DataType]) -> Vec<Field> {
+    let field = |(i, data_type): (usize, &DataType)| {
+        Field::new(format!("{prefix}{i}"), data_type.clone(), true)
+    };
+    types.iter().enumerate().map(field).collect()
 }
 
 /// A feature ready to run.

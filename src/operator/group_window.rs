@@ -1,0 +1,409 @@
+//! Group windows (`TUMBLE`, `HOP`): rows fall into panes, a window is a run of panes.
+//!
+//! Each pane of a key that has rows has a cell in every slot; rows are only ever added to cells.
+//! A window is emitted when the watermark reaches its end; the state of a key then moves on by
+//! the panes that enter and the panes that leave. Only keys that have something to emit are
+//! visited. The panes of the newest closed window with rows stay for ever: a probe at any later
+//! time asks for it.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `panes` | the panes of a key, and the windows that come next for it |
+//! | `sorted` | history read key by key |
+//! | `snapshot` | state to tables and back |
+
+mod panes;
+mod snapshot;
+mod sorted;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::RecordBatchOptions;
+use arrow::compute::{cast, take};
+use arrow::datatypes::SchemaRef;
+
+use self::panes::{NOT_DUE, Panes, Windows};
+use self::sorted::Sorted;
+use super::operator::{Bound, Operator, Probed};
+use crate::aggregate::kind::AggregateKind;
+use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
+use crate::error::{Error, Result};
+use crate::limits::BATCH_ROWS;
+use crate::model::time::EventTime;
+use crate::plan::dataflow::{GroupSpec, WindowSpec};
+use crate::state::intern::Interner;
+use crate::state::key_index::KeyIndex;
+use crate::state::row::{RowLayout, times};
+use crate::state::snapshot::Snapshot;
+use crate::state::timer::Timer;
+use crate::window::grid::Grid;
+
+/// Cell of rows that belong to no window (`slide > size`).
+const NO_CELL: u32 = u32::MAX;
+/// Times beyond these are as good as infinite, and safe to calculate with.
+const FAR: i64 = 1 << 62;
+
+/// The operator of a [`GroupSpec`].
+#[derive(Debug)]
+pub struct GroupWindow {
+    spec: GroupSpec,
+    grid: Grid,
+    schema: SchemaRef,
+    layout: RowLayout,
+    index: KeyIndex,
+    /// Empty between calls: rows are not kept.
+    interner: Interner,
+    keys: Vec<Panes>,
+    slots: Vec<Box<dyn PaneSlot>>,
+    /// Cells ever made, and those to use again.
+    cells: usize,
+    free: Vec<u32>,
+    closing: Timer,
+    current: bool,
+    touched: Vec<u32>,
+    watermark: i64,
+    newest: i64,
+    horizon: i64,
+    sorted: Sorted,
+    words: Vec<u64>,
+}
+
+impl GroupWindow {
+    /// An operator without rows; `current` asks for current values.
+    ///
+    /// # Errors
+    /// `NotSupported` for what cannot be computed, `Usage` for windows without a length.
+    pub fn new(spec: &GroupSpec, current: bool) -> Result<Self> {
+        let layout = RowLayout::new(&spec.value_types, &flags(spec))?;
+        let slots = spec.slots.iter().enumerate().map(|(i, slot)| (i, &slot.aggregate));
+        Ok(Self {
+            grid: Grid::new(spec.size_us, spec.slide_us, spec.offset_us)?,
+            schema: WindowSpec::Group(spec.clone()).result_schema(),
+            index: KeyIndex::new(&spec.key_types)?,
+            interner: Interner::default(),
+            keys: Vec::new(),
+            slots: paned(&slots.collect::<Vec<_>>(), &layout.arguments())?,
+            layout,
+            cells: 0,
+            free: Vec::new(),
+            closing: Timer::new(),
+            current,
+            touched: Vec::new(),
+            watermark: i64::MIN,
+            newest: i64::MIN,
+            horizon: i64::MIN,
+            sorted: Sorted::default(),
+            words: Vec::new(),
+            spec: spec.clone(),
+        })
+    }
+
+    /// Final results so far that did not fit their type and are NULL.
+    pub fn numeric_overflow(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.overflow()).sum()
+    }
+
+    /// The cell for a row of a key, and its pane if that is new.
+    #[inline]
+    fn pane_cell(&mut self, panes: &mut Panes, time: i64) -> (u32, Option<i64>) {
+        let pane = self.grid.pane_of(time);
+        if !self.grid.is_covered(pane) {
+            return (NO_CELL, None);
+        }
+        let Self { free, cells, .. } = self;
+        let (cell, new) = panes.cell(pane, || {
+            free.pop().unwrap_or_else(|| {
+                *cells += 1;
+                *cells as u32 - 1
+            })
+        });
+        (cell, new.then_some(pane))
+    }
+
+    fn free_cells(&mut self, cells: &[u32]) {
+        for slot in &mut self.slots {
+            cells.iter().for_each(|cell| slot.reset_cell(*cell as usize));
+        }
+        self.free.extend_from_slice(cells);
+    }
+
+    fn is_tumbling(&self) -> bool {
+        self.grid.is_tumbling()
+    }
+
+    /// Emits the windows listed and moves the states of their keys on.
+    fn emit(&mut self, windows: &mut Windows, out: &mut Vec<RecordBatch>) -> Result<()> {
+        let tumbling = self.is_tumbling();
+        let keys = &self.keys;
+        // A tumbling window is one pane: one state serves all keys.
+        let of = |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
+        let runs = runs(windows, of);
+        for slot in &mut self.slots {
+            slot.slide(&runs, windows.bounds.slices());
+        }
+        let last = |run: &PaneRun| run.results.end.saturating_sub(1);
+        let moved: Vec<usize> = runs.iter().map(last).collect();
+        for at in moved {
+            let panes = &mut self.keys[windows.keys[at] as usize];
+            panes.was = (windows.bounds.lo[at], windows.bounds.hi[at]);
+            if self.current && !panes.touched {
+                panes.touched = true;
+                self.touched.push(windows.keys[at]);
+            }
+        }
+        let mut slots = vec![None; self.spec.slots.len()];
+        self.slots.iter_mut().try_for_each(|slot| slot.take(&mut slots))?;
+        let keys = self.index.gather(&windows.keys)?;
+        let ends = windows.ends.iter().copied().map(Some).collect();
+        out.push(self.result_batch(keys, ends, slots)?);
+        windows.keys.clear();
+        windows.ends.clear();
+        windows.bounds.clear();
+        Ok(())
+    }
+
+    fn result_batch(
+        &self,
+        mut columns: Vec<ArrayRef>,
+        ends: Vec<Option<i64>>,
+        slots: Vec<Option<ArrayRef>>,
+    ) -> Result<RecordBatch> {
+        let size = self.grid.size();
+        let starts = ends.iter().map(|end| end.map(|end| end - size));
+        let options = RecordBatchOptions::new().with_row_count(Some(ends.len()));
+        let starts = TimestampMicrosecondArray::from_iter(starts).with_timezone("UTC");
+        columns.push(Arc::new(starts));
+        columns.push(Arc::new(TimestampMicrosecondArray::from(ends).with_timezone("UTC")));
+        assert!(slots.iter().all(Option::is_some), "a slot without a result");
+        columns.extend(slots.into_iter().flatten());
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// The newest window with rows of each request (key, greatest end allowed), in that order:
+    /// ends, and slot columns. Requests of one key lie together, ascending in time.
+    fn newest(
+        &self,
+        requests: &[(Option<u32>, i64)],
+    ) -> Result<(Vec<Option<i64>>, Vec<Option<ArrayRef>>)> {
+        let none = Panes::default();
+        let mut windows = Windows::default();
+        let mut found = Vec::with_capacity(requests.len());
+        for (key, time) in requests {
+            let panes = key.map_or(&none, |key| &self.keys[key as usize]);
+            let end = panes.newest_end(&self.grid, (*time).clamp(-FAR, FAR));
+            let (lo, hi) = match end {
+                Some(end) => panes.window(&self.grid, end),
+                None => (panes.first, panes.first),
+            };
+            windows.keys.push(key.unwrap_or(u32::MAX));
+            windows.bounds.push(lo, hi);
+            found.push(end);
+        }
+        let of = |key: u32| (self.keys.get(key as usize).unwrap_or(&none), 0, true);
+        let runs = runs(&windows, of);
+        let mut columns = vec![None; self.spec.slots.len()];
+        for slot in &self.slots {
+            slot.peek(&runs, windows.bounds.slices()).take(&mut columns)?;
+        }
+        Ok((found, columns))
+    }
+}
+
+/// One run per stretch of windows of one key. `of` gives the panes of a key, its state, and
+/// whether that starts empty.
+fn runs<'a>(
+    windows: &Windows,
+    of: impl Fn(u32) -> (&'a Panes, usize, bool),
+) -> Vec<PaneRun<'a>> {
+    let mut runs: Vec<PaneRun> = Vec::new();
+    let mut begin = 0;
+    for group in windows.keys.chunk_by(|a, b| a == b) {
+        let (panes, state, fresh) = of(group[0]);
+        let was = if fresh { (0, 0) } else { panes.was };
+        let results = begin..begin + group.len();
+        begin = results.end;
+        runs.push(PaneRun { cells: &panes.cells, first: panes.first, state, fresh, was, results });
+    }
+    runs
+}
+
+/// Columns of which only "not NULL" is asked.
+fn flags(spec: &GroupSpec) -> Vec<bool> {
+    let mut flags = vec![true; spec.value_types.len()];
+    for slot in &spec.slots {
+        let aggregate = &slot.aggregate;
+        let counts = aggregate.kind == AggregateKind::Count && !aggregate.distinct;
+        let values = aggregate.argument.filter(|_| !counts);
+        for column in values.into_iter().chain(aggregate.filter) {
+            if let Some(flag) = flags.get_mut(column) {
+                *flag = false;
+            }
+        }
+    }
+    flags
+}
+
+impl Operator for GroupWindow {
+    fn on_batch(&mut self, step: &RecordBatch) -> Result<()> {
+        assert!(self.sorted.is_idle(), "rows by time after rows by key");
+        let (keys, rest) = step.columns().split_at(self.spec.key_types.len());
+        let mut slots = Vec::new();
+        self.index.insert(keys, step.num_rows(), &mut slots)?;
+        if self.keys.len() < self.index.capacity() {
+            self.keys.resize_with(self.index.capacity(), Panes::default);
+        }
+        let mut cells = Vec::with_capacity(step.num_rows());
+        let mut panes = Panes::default();
+        for (slot, time) in slots.iter().zip(times(&rest[0])) {
+            assert!(*time >= self.watermark, "a row before the watermark");
+            self.newest = self.newest.max(*time);
+            std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
+            let (cell, new) = self.pane_cell(&mut panes, *time);
+            if let Some(pane) = new {
+                let end = self.grid.first_end(pane);
+                if end < panes.due {
+                    panes.due = end;
+                    self.closing.push(end, *slot);
+                }
+            }
+            cells.push(cell);
+            std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
+        }
+        self.add_rows(rest, &cells)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Vec<RecordBatch>) -> Result<()> {
+        assert!(watermark.0 >= self.watermark, "the watermark goes back");
+        self.watermark = watermark.0;
+        // After the end of input there is nothing newer to come; what is held stays readable.
+        let horizon = watermark.0.min(self.newest.saturating_add(1));
+        self.horizon = self.horizon.max(horizon);
+        let mut due = Vec::new();
+        let Self { closing, keys, .. } = self;
+        closing.advance(watermark.0.saturating_add(1), |end, slot| {
+            if keys[slot as usize].due == end {
+                due.push((slot, end));
+            }
+        });
+        due.sort_unstable();
+        due.dedup();
+        let mut windows = Windows::default();
+        for (slot, _) in &due {
+            loop {
+                let room = BATCH_ROWS - windows.ends.len();
+                let panes = &mut self.keys[*slot as usize];
+                let done = panes.close(&self.grid, *slot, watermark.0, room, &mut windows);
+                if windows.ends.len() >= BATCH_ROWS {
+                    self.emit(&mut windows, out)?;
+                }
+                if done {
+                    break;
+                }
+            }
+        }
+        if !windows.ends.is_empty() {
+            self.emit(&mut windows, out)?;
+        }
+        let (tumbling, mut gone) = (self.is_tumbling(), Vec::new());
+        for (slot, _) in due {
+            let panes = &mut self.keys[slot as usize];
+            if panes.due != NOT_DUE {
+                self.closing.push(panes.due, slot);
+            }
+            panes.drop_old(&self.grid, self.horizon.clamp(-FAR, FAR), tumbling, &mut gone);
+        }
+        self.free_cells(&gone);
+        Ok(())
+    }
+
+    fn on_sorted(
+        &mut self,
+        step: &RecordBatch,
+        finish: bool,
+        out: &mut Vec<RecordBatch>,
+    ) -> Result<()> {
+        self.sorted_batch(step, finish, out)
+    }
+
+    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return Ok(None);
+        }
+        let requests: Vec<_> =
+            touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
+        let (ends, slots) = self.newest(&requests)?;
+        for slot in &touched {
+            self.keys[*slot as usize].touched = false;
+        }
+        Ok(Some(self.result_batch(self.index.gather(&touched)?, ends, slots)?))
+    }
+
+    fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
+        let last = |time: &EventTime| match bound {
+            Bound::Strict => time.0.saturating_sub(1),
+            Bound::Inclusive => time.0,
+        };
+        let too_early = |time: &&EventTime| last(time) < self.horizon.saturating_sub(1);
+        if let Some(early) = times.iter().find(too_early) {
+            let horizon = EventTime(self.horizon);
+            return Err(Error::usage(format!(
+                "the value at {early} is asked for; windows are held for times from {horizon} on"
+            ))
+            .with_hint("training-set reads history for earlier times"));
+        }
+        let mut scratch = Vec::new();
+        let mut found = Vec::with_capacity(times.len());
+        for row in 0..times.len() {
+            found.push(self.index.find(keys, row, &mut scratch)?);
+        }
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        order.sort_by_key(|request| (found[*request], times[*request]));
+        let requests: Vec<_> =
+            order.iter().map(|request| (found[*request], last(&times[*request]))).collect();
+        let (sorted_ends, columns) = self.newest(&requests)?;
+        let (mut ends, mut places) = (vec![None; times.len()], vec![0u32; times.len()]);
+        for (i, request) in order.iter().enumerate() {
+            ends[*request] = sorted_ends[i];
+            places[*request] = i as u32;
+        }
+        let places = UInt32Array::from(places);
+        let back = |column: Option<ArrayRef>| {
+            Ok(match column {
+                Some(column) => Some(take(&column, &places, None)?),
+                None => None,
+            })
+        };
+        let slots = columns.into_iter().map(back).collect::<Result<Vec<_>>>()?;
+        let mut repeated = Vec::with_capacity(keys.len());
+        for (key, data_type) in keys.iter().zip(self.index.types()) {
+            let same = key.data_type() == data_type;
+            repeated.push(if same { key.clone() } else { cast(key, data_type)? });
+        }
+        let present = ends.iter().map(Option::is_some).collect();
+        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present })
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.to_snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.add_snapshot(snapshot)
+    }
+
+    fn state_bytes(&self) -> usize {
+        let cell: usize = self.slots.iter().map(|slot| slot.cell_bytes()).sum();
+        let panes = (self.cells - self.free.len()) * (cell + 12);
+        let keys = self.index.size_bytes() + self.keys.len() * (size_of::<Panes>() + 64);
+        panes + keys + self.closing.size_bytes()
+    }
+
+    fn key_count(&self) -> usize {
+        self.index.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

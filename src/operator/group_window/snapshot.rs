@@ -1,0 +1,171 @@
+//! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched),
+//! `panes` (the row number of the key in `keys`, the pane's number on the grid, the state of each
+//! slot's cell) and `horizon` (two numbers). Sliding states follow from the panes.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+
+use super::panes::NOT_DUE;
+use super::{FAR, GroupWindow};
+use crate::error::{Error, Result};
+use crate::model::key::Shard;
+use crate::state::snapshot::{Snapshot, SnapshotTable};
+
+/// Version of the tables.
+const FORMAT: u32 = 1;
+const KEYS: &str = "keys";
+const PANES: &str = "panes";
+const HORIZON: &str = "horizon";
+
+impl GroupWindow {
+    pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
+        assert!(self.sorted.is_idle(), "history by key has no snapshot");
+        let slots = self.index.sorted();
+        let mut tables = Vec::new();
+        for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
+            let shard = self.index.shard(part[0]);
+            let table = |name, rows| SnapshotTable { name, shard, rows };
+            tables.push(table(KEYS, self.keys_table(part)?));
+            tables.push(table(PANES, self.panes_table(part)?));
+            tables.push(table(HORIZON, self.horizon_table()?));
+        }
+        let watermark = (self.watermark > i64::MIN).then_some(self.watermark);
+        Ok(Snapshot { format: FORMAT, watermark, tables })
+    }
+
+    fn keys_schema(&self) -> Schema {
+        let keys = self.index.types().iter().enumerate();
+        let mut fields: Vec<Field> =
+            keys.map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true)).collect();
+        fields.push(Field::new("_touched", DataType::Boolean, false));
+        Schema::new(fields)
+    }
+
+    fn keys_table(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.index.gather(slots)?;
+        let touched = slots.iter().map(|slot| Some(self.keys[*slot as usize].touched));
+        columns.push(Arc::new(BooleanArray::from_iter(touched)));
+        Ok(RecordBatch::try_new(Arc::new(self.keys_schema()), columns)?)
+    }
+
+    fn panes_table(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let keys = slots.iter().map(|slot| &self.keys[*slot as usize]);
+        let owners = keys.clone().enumerate();
+        let owners = owners.flat_map(|(i, key)| std::iter::repeat_n(i as u32, key.cells.len()));
+        let starts = keys.clone().flat_map(|key| key.starts.iter().copied());
+        let mut fields = vec![
+            Field::new("_key", DataType::UInt32, false),
+            Field::new("_pane", DataType::Int64, false),
+        ];
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from_iter_values(owners)),
+            Arc::new(Int64Array::from_iter_values(starts)),
+        ];
+        let mut bytes = Vec::new();
+        for (i, slot) in self.slots.iter().enumerate() {
+            let mut builder = BinaryBuilder::new();
+            for cell in keys.clone().flat_map(|key| &key.cells) {
+                bytes.clear();
+                slot.encode(*cell as usize, &mut bytes);
+                builder.append_value(&bytes);
+            }
+            fields.push(Field::new(format!("s{i}"), DataType::Binary, false));
+            columns.push(Arc::new(builder.finish()));
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    fn horizon_table(&self) -> Result<RecordBatch> {
+        let field = |name| Field::new(name, DataType::Int64, false);
+        let schema = Schema::new(vec![field("_horizon"), field("_newest")]);
+        let column = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+        let columns = vec![column(self.horizon), column(self.newest)];
+        Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    }
+
+    pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if snapshot.format != FORMAT {
+            return Err(Error::data(format!(
+                "the state of a group window has format {}, this version reads {FORMAT}",
+                snapshot.format
+            ))
+            .with_hint("use the version of skewless that wrote the checkpoint"));
+        }
+        let watermark = snapshot.watermark.unwrap_or(i64::MIN);
+        self.watermark =
+            if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
+        for table in &snapshot.tables {
+            if table.name == KEYS {
+                let panes = find(snapshot, PANES, table.shard)?;
+                self.add_shard(&table.rows, panes, watermark)?;
+            } else if table.name == HORIZON {
+                let number = |i: usize| table.rows.column(i).as_primitive::<Int64Type>().value(0);
+                self.horizon = self.horizon.max(number(0));
+                self.newest = self.newest.max(number(1));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_shard(
+        &mut self,
+        keys: &RecordBatch,
+        panes: &RecordBatch,
+        watermark: i64,
+    ) -> Result<()> {
+        let expected = self.keys_schema();
+        if keys.schema().fields() != expected.fields()
+            || panes.num_columns() != 2 + self.slots.len()
+        {
+            return Err(Error::data("a snapshot holds the state of another group window")
+                .with_hint("the definition has changed; its state cannot be kept"));
+        }
+        let key_count = self.spec.key_types.len();
+        let mut slots = Vec::new();
+        self.index.insert(&keys.columns()[..key_count], keys.num_rows(), &mut slots)?;
+        self.keys.resize_with(self.index.capacity(), Default::default);
+        let owners = panes.column(0).as_primitive::<UInt32Type>().values();
+        let starts = panes.column(1).as_primitive::<Int64Type>().values();
+        if owners.iter().any(|owner| *owner as usize >= slots.len()) {
+            return Err(Error::data("a snapshot holds panes of keys that it does not hold"));
+        }
+        let first = self.cells;
+        self.cells += panes.num_rows();
+        let states = if self.is_tumbling() { 1 } else { self.keys.len() };
+        for (i, slot) in self.slots.iter_mut().enumerate() {
+            slot.resize(self.cells, states);
+            let bytes = panes.column(2 + i).as_binary::<i32>();
+            for row in 0..bytes.len() {
+                slot.decode(first + row, bytes.value(row))?;
+            }
+        }
+        for (row, (owner, start)) in owners.iter().zip(starts).enumerate() {
+            let key = &mut self.keys[slots[*owner as usize] as usize];
+            key.cell(*start, || (first + row) as u32);
+        }
+        let touched = keys.column(key_count).as_boolean();
+        for (i, slot) in slots.iter().enumerate() {
+            let key = &mut self.keys[*slot as usize];
+            key.due = key.next_end(&self.grid, watermark.clamp(-FAR, FAR));
+            if key.due != NOT_DUE {
+                self.closing.push(key.due, *slot);
+            }
+            if touched.value(i) && self.current {
+                key.touched = true;
+                self.touched.push(*slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find<'a>(snapshot: &'a Snapshot, name: &str, shard: Shard) -> Result<&'a RecordBatch> {
+    let found = snapshot.tables.iter().find(|table| table.name == name && table.shard == shard);
+    found
+        .map(|table| &table.rows)
+        .ok_or_else(|| Error::data(format!("a snapshot lacks the table {name} of {shard:?}")))
+}

@@ -1,0 +1,232 @@
+//! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched, and
+//! per slot of a frame without a beginning its state, which no rows determine), `rows` (the row
+//! number of the key in `keys`, then a step batch without its key columns) and `horizon` (one
+//! number). Everything else follows from the rows and the watermark.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array,
+    RecordBatch, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+
+use super::TrailingWindow;
+use super::front::Front;
+use super::plan::{Plan, is_unbounded};
+use crate::error::{Error, Result};
+use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
+use crate::model::key::Shard;
+use crate::plan::dataflow::TIME_COLUMN;
+use crate::state::row::position;
+use crate::state::snapshot::{Snapshot, SnapshotTable};
+
+/// Version of the tables.
+const FORMAT: u32 = 1;
+const KEYS: &str = "keys";
+const ROWS: &str = "rows";
+const HORIZON: &str = "horizon";
+
+impl TrailingWindow {
+    pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
+        assert!(self.sorted.is_idle(), "history by key has no snapshot");
+        let slots = self.index.sorted();
+        let mut tables = Vec::new();
+        for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
+            let shard = self.index.shard(part[0]);
+            let table = |name, rows| SnapshotTable { name, shard, rows };
+            tables.push(table(KEYS, self.keys_table(part)?));
+            tables.push(table(ROWS, self.rows_table(part)?));
+            tables.push(table(HORIZON, self.horizon_table()?));
+        }
+        let watermark = (self.watermark > i64::MIN).then_some(self.watermark);
+        Ok(Snapshot { format: FORMAT, watermark, tables })
+    }
+
+    fn keys_table(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.index.gather(slots)?;
+        let touched = slots.iter().map(|slot| Some(self.keys[*slot as usize].touched));
+        columns.push(Arc::new(BooleanArray::from_iter(touched)));
+        let mut bytes = Vec::new();
+        for (frame, slot) in stateful(&self.plan, &self.finals) {
+            let states = &self.finals.frames[frame].slots[slot];
+            let mut builder = BinaryBuilder::new();
+            for key in slots {
+                bytes.clear();
+                states.encode(*key as usize, &mut bytes);
+                builder.append_value(&bytes);
+            }
+            columns.push(Arc::new(builder.finish()));
+        }
+        Ok(RecordBatch::try_new(Arc::new(self.keys_schema()), columns)?)
+    }
+
+    fn keys_schema(&self) -> Schema {
+        let keys = self.index.types().iter().enumerate();
+        let mut fields: Vec<Field> =
+            keys.map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true)).collect();
+        fields.push(Field::new("_touched", DataType::Boolean, false));
+        let states = stateful(&self.plan, &self.finals).len();
+        fields.extend((0..states).map(|i| Field::new(format!("s{i}"), DataType::Binary, false)));
+        Schema::new(fields)
+    }
+
+    fn rows_table(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let layout = &self.plan.layout;
+        let stride = layout.stride();
+        let buffers = slots.iter().map(|slot| &self.keys[*slot as usize].buffer);
+        let rows: Vec<&[u64]> =
+            buffers.clone().flat_map(|buffer| buffer.words().chunks_exact(stride)).collect();
+        let numbers = buffers.enumerate().flat_map(|(i, buffer)| {
+            std::iter::repeat_n(i as u32, buffer.words().len() / stride)
+        });
+        let times = rows.iter().map(|row| row[0] as i64);
+        let partitions = rows.iter().map(|row| position(row).0);
+        let offsets = rows.iter().map(|row| position(row).1);
+        let mut fields = vec![
+            Field::new("_key", DataType::UInt32, false),
+            Field::new(TIME_COLUMN, timestamp_type(), false),
+            Field::new(PARTITION_COLUMN, DataType::Int32, false),
+            Field::new(OFFSET_COLUMN, DataType::Int64, false),
+        ];
+        let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from_iter_values(numbers)),
+            Arc::new(times),
+            Arc::new(Int32Array::from_iter_values(partitions)),
+            Arc::new(Int64Array::from_iter_values(offsets)),
+        ];
+        for column in 0..self.plan.spec.value_types.len() {
+            fields.push(Field::new(format!("v{column}"), layout.stored_type(column), true));
+            let rows = rows.iter().map(|row| Some(*row));
+            columns.push(layout.decode(column, rows, self.interner.texts())?);
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    fn horizon_table(&self) -> Result<RecordBatch> {
+        let field = Field::new("_horizon", DataType::Int64, false);
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![self.horizon]));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column])?)
+    }
+
+    pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if snapshot.format != FORMAT {
+            return Err(Error::data(format!(
+                "the state of a trailing window has format {}, this version reads {FORMAT}",
+                snapshot.format
+            ))
+            .with_hint("use the version of skewless that wrote the checkpoint"));
+        }
+        let watermark = snapshot.watermark.unwrap_or(i64::MIN);
+        self.watermark =
+            if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
+        for table in &snapshot.tables {
+            if table.name == KEYS {
+                let rows = find(snapshot, ROWS, table.shard)?;
+                self.add_shard(&table.rows, rows, watermark)?;
+            } else if table.name == HORIZON {
+                let horizon = table.rows.column(0).as_primitive::<Int64Type>().value(0);
+                self.horizon = self.horizon.max(horizon);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_shard(&mut self, keys: &RecordBatch, rows: &RecordBatch, watermark: i64) -> Result<()> {
+        let expected = self.keys_schema();
+        if keys.schema().fields() != expected.fields()
+            || rows.num_columns() != 4 + self.plan.spec.value_types.len()
+        {
+            return Err(Error::data("a snapshot holds the state of another trailing window")
+                .with_hint("the definition has changed; its state cannot be kept"));
+        }
+        let key_count = self.plan.key_count();
+        let mut slots = Vec::new();
+        self.index.insert(&keys.columns()[..key_count], keys.num_rows(), &mut slots)?;
+        self.resize();
+        let mut words = std::mem::take(&mut self.words);
+        self.plan.layout.encode(&rows.columns()[1..], &mut self.interner, &mut words)?;
+        self.rows_held += rows.num_rows();
+        let touched = keys.column(key_count).as_boolean();
+        let owners = rows.column(0).as_primitive::<UInt32Type>().values();
+        let mut begin = 0;
+        for (i, slot) in slots.iter().enumerate() {
+            let count = owners[begin..].iter().take_while(|owner| **owner == i as u32).count();
+            self.add_key(*slot, &words, begin..begin + count, watermark);
+            begin += count;
+            if touched.value(i) && self.current.is_some() {
+                self.keys[*slot as usize].touched = true;
+                self.touched.push(*slot);
+            }
+        }
+        self.words = words;
+        if begin != rows.num_rows() {
+            return Err(Error::data("a snapshot holds rows of keys that it does not hold"));
+        }
+        let states = keys.columns()[key_count + 1..].iter().map(|column| column.as_binary::<i32>());
+        let states: Vec<&BinaryArray> = states.collect();
+        for (i, slot) in slots.iter().enumerate() {
+            self.add_states(*slot, &states, i)?;
+            self.expire_later(*slot);
+        }
+        Ok(())
+    }
+
+    /// The rows of a key; those before the watermark of the snapshot are final.
+    fn add_key(&mut self, slot: u32, words: &[u64], range: Range<usize>, watermark: i64) {
+        let stride = self.plan.layout.stride();
+        let key = &mut self.keys[slot as usize];
+        assert!(key.buffer.is_empty(), "a key is restored twice");
+        key.buffer.extend(&words[range.start * stride..range.end * stride]);
+        key.find_tie(stride);
+        let before = |row: &[u64]| (row[0] as i64) < watermark;
+        key.final_end = key.buffer.partition_point(stride, 0, before);
+        if key.final_end < key.buffer.end(stride) {
+            key.due = key.buffer.time(stride, key.final_end);
+            self.waiting.push(key.due, slot);
+        }
+        self.newest = self.newest.max(key.newest(stride).unwrap_or(i64::MIN));
+    }
+
+    /// The states that rows do not determine: they hold the final rows, in both fronts.
+    fn add_states(&mut self, slot: u32, states: &[&BinaryArray], row: usize) -> Result<()> {
+        let at = slot as usize;
+        let final_end = self.keys[at].final_end;
+        for front in [Some(&mut self.finals), self.current.as_mut()].into_iter().flatten() {
+            for frame in &mut front.frames {
+                if is_unbounded(self.plan.spec.frames[frame.frame].extent) {
+                    frame.bounds[at] = (0, final_end);
+                }
+            }
+        }
+        for ((frame, slot), states) in stateful(&self.plan, &self.finals).into_iter().zip(states) {
+            let bytes = states.value(row);
+            let front = &mut self.finals.frames[frame];
+            front.slots[slot].decode(at, bytes)?;
+            let number = front.frame;
+            let current = self.current.iter_mut().flat_map(|front| &mut front.frames);
+            for front in current.filter(|front| front.frame == number) {
+                front.slots[slot].decode(at, bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The slots whose states rows do not determine, as (place of the frame in the front, slot).
+fn stateful(plan: &Plan, front: &Front) -> Vec<(usize, usize)> {
+    let frames = front.frames.iter().enumerate();
+    frames
+        .filter(|(_, frame)| is_unbounded(plan.spec.frames[frame.frame].extent))
+        .flat_map(|(i, frame)| (0..frame.slots.len()).map(move |slot| (i, slot)))
+        .collect()
+}
+
+fn find<'a>(snapshot: &'a Snapshot, name: &str, shard: Shard) -> Result<&'a RecordBatch> {
+    let found = snapshot.tables.iter().find(|table| table.name == name && table.shard == shard);
+    found
+        .map(|table| &table.rows)
+        .ok_or_else(|| Error::data(format!("a snapshot lacks the table {name} of {shard:?}")))
+}

@@ -1,0 +1,216 @@
+//! Trailing windows against the naive model, in every way they can be driven.
+
+use arrow::array::RecordBatch;
+
+use super::super::oracle::{Row, Val, compare, evaluate};
+use super::super::trial::{
+    Data, Lanes, Random, cases, data, key_types, lines, run_sorted, slots, some_keys, sorted,
+    value_types,
+};
+use super::*;
+use crate::plan::dataflow::{FrameSpec, TieBreak, WindowSpec};
+
+fn random_spec(random: &mut Random) -> TrailingSpec {
+    let all = value_types();
+    let value_types: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&all)).collect();
+    let tie = |random: &mut Random| TieBreak {
+        column: random.below(value_types.len() as u64) as usize,
+        descending: random.one_in(2),
+        nulls_first: random.one_in(2),
+    };
+    let tied = random.one_in(2);
+    let ties = |random: &mut Random| -> Vec<TieBreak> {
+        let count = if tied { random.below(3) } else { 0 };
+        (0..count).map(|_| tie(random)).collect()
+    };
+    let endless = ties(random);
+    let frame = |random: &mut Random| {
+        let (us, rows) = (random.pick(&[0i64, 1, 5, 20, 400]), random.pick(&[0u64, 1, 3, 20]));
+        let (extent, ties) = match random.below(6) {
+            0..3 => (FrameExtent::Range { preceding_us: Some(us) }, vec![]),
+            3 => (FrameExtent::Range { preceding_us: None }, vec![]),
+            4 => (FrameExtent::Rows { preceding: Some(rows) }, ties(random)),
+            _ => (FrameExtent::Rows { preceding: None }, endless.clone()),
+        };
+        FrameSpec { extent, ties }
+    };
+    let frames: Vec<FrameSpec> = (0..1 + random.below(4)).map(|_| frame(random)).collect();
+    let carried = (0..value_types.len()).filter(|_| random.one_in(3)).collect();
+    let slots = slots(random, &value_types, frames.len());
+    TrailingSpec { key_types: key_types(random), value_types, frames, slots, carried }
+}
+
+fn tie_order(ties: &[TieBreak], a: &Row, b: &Row) -> std::cmp::Ordering {
+    let mut ordering = a.time.cmp(&b.time);
+    for tie in ties {
+        let (left, right) = (&a.values[tie.column], &b.values[tie.column]);
+        ordering = ordering.then_with(|| match (left, right) {
+            (Val::Null, Val::Null) => std::cmp::Ordering::Equal,
+            (Val::Null, _) if tie.nulls_first => std::cmp::Ordering::Less,
+            (Val::Null, _) => std::cmp::Ordering::Greater,
+            (_, Val::Null) if tie.nulls_first => std::cmp::Ordering::Greater,
+            (_, Val::Null) => std::cmp::Ordering::Less,
+            _ if tie.descending => compare(right, left),
+            _ => compare(left, right),
+        });
+    }
+    ordering.then(a.position.cmp(&b.position))
+}
+
+/// The result anchored at `anchor` and time `time` over the rows of a key that are seen.
+fn model(spec: &TrailingSpec, key: &[Val], seen: &[&Row], anchor: Option<&Row>, time: i64) -> Vec<Val> {
+    let mut line = key.to_vec();
+    line.push(anchor.map_or(Val::Null, |row| Val::Int(row.time.into())));
+    let carried = |column: &usize| anchor.map_or(Val::Null, |row| row.values[*column].clone());
+    line.extend(spec.carried.iter().map(carried));
+    for slot in &spec.slots {
+        let frame = &spec.frames[slot.frame];
+        let mut rows = seen.to_vec();
+        rows.sort_by(|a, b| tie_order(&frame.ties, a, b));
+        match frame.extent {
+            FrameExtent::Range { preceding_us } => {
+                rows.retain(|row| preceding_us.is_none_or(|p| row.time >= time.saturating_sub(p)));
+            }
+            FrameExtent::Rows { preceding } => {
+                let at = anchor.and_then(|anchor| rows.iter().position(|row| *row == anchor));
+                rows.truncate(at.map_or(0, |at| at + 1));
+                let keep = preceding.map_or(rows.len(), |n| (n as usize + 1).min(rows.len()));
+                rows.drain(..rows.len() - keep);
+            }
+        }
+        line.push(evaluate(&slot.aggregate, &rows));
+    }
+    line
+}
+
+fn final_line(spec: &TrailingSpec, rows: &[Row], row: &Row) -> Vec<Val> {
+    let seen: Vec<&Row> =
+        rows.iter().filter(|other| other.key == row.key && other.time <= row.time).collect();
+    model(spec, &row.key, &seen, Some(row), row.time)
+}
+
+fn reach(spec: &TrailingSpec) -> Option<i64> {
+    let mut longest = None;
+    for frame in &spec.frames {
+        match frame.extent {
+            FrameExtent::Range { preceding_us: Some(p) } => longest = longest.max(Some(p)),
+            _ => return None,
+        }
+    }
+    longest
+}
+
+fn probe_line(
+    spec: &TrailingSpec,
+    known: &[Row],
+    key: &[Val],
+    time: i64,
+    bound: Bound,
+) -> (Vec<Val>, bool) {
+    let sees = |row: &&Row| match bound {
+        Bound::Strict => row.time < time,
+        Bound::Inclusive => row.time <= time,
+    };
+    let seen: Vec<&Row> = known.iter().filter(|row| row.key == key).filter(sees).collect();
+    let endless = FrameExtent::Rows { preceding: None };
+    let frames = || spec.frames.iter();
+    let total = frames().find(|f| f.extent == endless).or(frames().find(|f| !f.ties.is_empty()));
+    let ties = total.map_or(&[][..], |frame| &frame.ties);
+    let newest = seen.iter().max_by(|a, b| tie_order(ties, a, b)).copied();
+    let newest = newest.filter(|row| reach(spec).is_none_or(|r| row.time >= time.saturating_sub(r)));
+    (model(spec, key, &seen, newest, time), newest.is_some())
+}
+
+fn key_of(batch: &RecordBatch, spec: &TrailingSpec, row: usize) -> Vec<Val> {
+    let keys = &batch.columns()[..spec.key_types.len()];
+    keys.iter().map(|column| super::super::oracle::val(column, row)).collect()
+}
+
+/// Streams the data in a random schedule, checking probes and current values on the way.
+fn run_stream(random: &mut Random, spec: &TrailingSpec, data: &Data, other: &Data) -> Vec<Vec<Val>> {
+    let window = WindowSpec::Trailing(spec.clone());
+    let mut lanes = Lanes::new(&window, 1 + random.below(3) as usize);
+    let (mut at, mut watermark) = (0, i64::MIN);
+    let mut touched: Vec<Vec<Val>> = Vec::new();
+    while at < data.rows.len() {
+        let rows = (random.below(30) as usize).min(data.rows.len() - at);
+        lanes.on_batch(&data.step.slice(at, rows));
+        touched.extend(data.rows[at..at + rows].iter().map(|row| row.key.clone()));
+        at += rows;
+        let known = &data.rows[..at];
+        if random.one_in(2) {
+            touched.sort();
+            touched.dedup();
+            let newest = |key: &Vec<Val>| {
+                let time = known.iter().filter(|row| row.key == *key).map(|row| row.time).max();
+                probe_line(spec, known, key, time.unwrap(), Bound::Inclusive).0
+            };
+            let expected: Vec<_> = touched.iter().map(newest).collect();
+            assert_eq!(sorted(lines(&lanes.drain())), sorted(expected), "current values");
+            touched.clear();
+        }
+        let newest = known.iter().map(|row| row.time).max();
+        if let Some(newest) = newest.filter(|_| random.one_in(2)) {
+            watermark = watermark.max(newest - data.delay - random.below(3) as i64);
+            lanes.on_watermark(watermark);
+        }
+        if random.one_in(5) {
+            lanes.move_to(1 + random.below(3) as usize, random);
+        }
+        if random.one_in(2) {
+            let from = watermark.max(newest.unwrap_or(0) - 50);
+            let keys = some_keys(random, data, other, 5);
+            check_probes(random, spec, known, &lanes, from, &keys);
+        }
+    }
+    let newest = data.rows.iter().map(|row| row.time).max().unwrap();
+    lanes.on_watermark(EventTime::INFINITY.0);
+    let keys = some_keys(random, data, other, 5);
+    check_probes(random, spec, &data.rows, &lanes, newest + 1, &keys);
+    lines(&lanes.out)
+}
+
+fn check_probes(
+    random: &mut Random,
+    spec: &TrailingSpec,
+    known: &[Row],
+    lanes: &Lanes,
+    from: i64,
+    keys: &RecordBatch,
+) {
+    let bound = random.pick(&[Bound::Strict, Bound::Inclusive]);
+    let times: Vec<i64> = (0..keys.num_rows()).map(|_| from + random.below(60) as i64).collect();
+    let answers = lanes.probe(keys, &times, bound);
+    for (row, (time, answer)) in times.iter().zip(answers).enumerate() {
+        let expected = probe_line(spec, known, &key_of(keys, spec, row), *time, bound);
+        assert_eq!(answer, expected, "probe at {time} {bound:?}");
+    }
+}
+
+#[test]
+fn every_way_to_drive_it_agrees_with_the_model() {
+    for seed in 0..cases() {
+        let result = std::panic::catch_unwind(|| {
+            let random = &mut Random::new(seed);
+            let spec = random_spec(random);
+            let window = WindowSpec::Trailing(spec.clone());
+            let (data, other) = (data(random, &window), data(random, &window));
+            let expected: Vec<_> =
+                data.rows.iter().map(|row| final_line(&spec, &data.rows, row)).collect();
+            let history = run_sorted(random, &window, &data);
+            assert_eq!(sorted(history.clone()), sorted(expected.clone()), "history by key");
+            let mut in_order: Vec<&Row> = data.rows.iter().collect();
+            in_order.sort_by_key(|row| (row.key.clone(), row.time, row.position));
+            let in_order: Vec<_> =
+                in_order.iter().map(|row| final_line(&spec, &data.rows, row)).collect();
+            assert_eq!(history, in_order, "history by key keeps the order of its input");
+            let streamed = run_stream(random, &spec, &data, &other);
+            assert_eq!(sorted(streamed), sorted(expected), "stream");
+        });
+        if let Err(panic) = result {
+            let spec = random_spec(&mut Random::new(seed));
+            eprintln!("seed {seed}: {spec:?}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
