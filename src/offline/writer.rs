@@ -15,6 +15,7 @@ use crate::model::epoch::Epoch;
 use crate::offline::layout::{self, DayOf, STAGING};
 use crate::offline::parquet_file::{Metadata, encode_blocking};
 use crate::offline::store::{Location, Stores};
+use crate::plan::dataflow::FeaturePlan;
 
 /// A file that is whole and durable but not visible yet. Written into the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,22 @@ pub struct DatedSpec {
     pub writer: String,
     /// Key-value pairs in every footer.
     pub metadata: Metadata,
+}
+
+impl DatedSpec {
+    /// The final rows of a feature below its offline store; `writer` names the lane.
+    pub fn of(plan: &FeaturePlan, store: &Location, writer: &str) -> Result<Self> {
+        let schema = plan.schema().clone();
+        let names = [("skewless.feature", plan.feature.clone())];
+        let names = names.into_iter().chain([("skewless.version", plan.version.to_string())]);
+        Ok(Self {
+            location: store.child(&layout::feature_folder(&plan.feature, plan.version))?,
+            day: DayOf::time_columns(&schema, &plan.time_column)?,
+            schema,
+            writer: writer.to_owned(),
+            metadata: names.map(|(key, value)| (key.to_owned(), value)).collect(),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,13 +82,11 @@ impl DatedWriter {
 
     /// Takes rows in; they are carried until [`Self::stage`].
     pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        assert!(
-            rows.schema_ref().fields().len() == self.spec.schema.fields().len(),
-            "rows must have the writer's columns"
-        );
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        // Checks the types; names and nullability of the file are the writer's.
+        let rows = &RecordBatch::try_new(self.spec.schema.clone(), rows.columns().to_vec())?;
         let days = self.spec.day.days(rows);
         if days.iter().all(|day| *day == days[0]) {
             self.keep(days[0], rows.clone());

@@ -17,13 +17,13 @@ use super::dataflow::{
     TrailingSpec, WINDOW_END_COLUMN, WINDOW_START_COLUMN, WindowSpec,
 };
 use super::expression::{
-    any, canonical_type, canonicalise, column, nondeterministic, physical_expr, planning_error,
-    projection, simplify,
+    any, canonical_type, canonicalise, column, nondeterministic, not_grouped, physical_expr,
+    planning_error, projection, simplify,
 };
 use super::lower::{Lowered, is_row, is_slot};
 use super::output::{self, Output};
 use super::{describe, fingerprint};
-use crate::aggregate::kind::AggregateSpec;
+use crate::aggregate::kind::{AggregateKind, AggregateSpec};
 use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::is_key_type;
@@ -90,7 +90,6 @@ pub struct Parts<'a> {
     pub value_types: Vec<DataType>,
     /// Indices into `values`.
     pub carried: Vec<usize>,
-    slot_types: Vec<DataType>,
     errors: &'a ErrorCounter,
 }
 
@@ -110,7 +109,6 @@ impl<'a> Parts<'a> {
             values: Vec::new(),
             value_types: Vec::new(),
             carried: Vec::new(),
-            slot_types: Vec::new(),
             errors,
             lowered,
         };
@@ -171,6 +169,14 @@ impl<'a> Parts<'a> {
         let mut slots = Vec::with_capacity(self.lowered.calls.len());
         for call in self.lowered.calls.clone() {
             let argument = match call.argument {
+                // COUNT(x) of what is never NULL counts rows.
+                Some(argument)
+                    if call.kind == AggregateKind::Count
+                        && !call.distinct
+                        && !argument.nullable(&self.schema).map_err(planning_error)? =>
+                {
+                    None
+                }
                 Some(argument) => Some(self.value(argument)?),
                 None => None,
             };
@@ -179,8 +185,8 @@ impl<'a> Parts<'a> {
                 None => None,
             };
             let input = argument.map_or(DataType::Null, |index| self.value_types[index].clone());
-            let output = result_type(call.kind, call.distinct, &input)?;
-            self.slot_types.push(output.clone());
+            let output = result_type(call.kind, call.distinct, &input)
+                .map_err(|error| self.located_call(error, slots.len()))?;
             let aggregate = AggregateSpec {
                 kind: call.kind,
                 argument,
@@ -193,6 +199,19 @@ impl<'a> Parts<'a> {
             slots.push(SlotSpec { frame: call.frame, aggregate });
         }
         Ok(slots)
+    }
+
+    /// An error of call `index`, at the column that uses it.
+    fn located_call(&self, error: Error, index: usize) -> Error {
+        let slot = format!("a{index}");
+        let uses = |expr: &Expr| {
+            any(expr, |part| matches!(part, Expr::Column(c) if is_slot(part) && c.name == slot))
+        };
+        let name = self.lowered.outputs.iter().find(|(_, expr)| uses(expr)).map(|(name, _)| name);
+        match name.and_then(|name| self.checked.span_of(name)) {
+            Some(span) => error.with_span(span),
+            None => error,
+        }
     }
 
     fn frames(&mut self) -> Result<Vec<FrameSpec>> {
@@ -217,7 +236,7 @@ impl<'a> Parts<'a> {
                     None => error.context(format!("column {name}")),
                 }
             })?;
-            posts.push((name.clone(), post));
+            posts.push((name.clone(), without_cast(post)));
         }
         Ok(posts)
     }
@@ -226,9 +245,9 @@ impl<'a> Parts<'a> {
     /// remains of the current row by carried columns. `lazy`: inside a CASE, where a fallible
     /// expression must not be evaluated for every row.
     fn post(&mut self, expr: Expr, lazy: bool) -> Result<Expr> {
-        let simple = simplify(expr.clone(), &self.schema_with_slots()?);
-        if let Some(index) = self.keys.iter().position(|key| *key == simple) {
-            return Ok(column(format!("k{index}")));
+        let raw = self.lowered.keys.iter().flatten().position(|key| *key == expr);
+        if let Some(index) = raw {
+            return self.kept(format!("k{index}"), &self.key_types[index], &expr);
         }
         if let Expr::Column(c) = &expr {
             if is_slot(&expr) {
@@ -249,7 +268,7 @@ impl<'a> Parts<'a> {
         if of_row && (matches!(expr, Expr::Column(_)) || !(lazy && fallible)) {
             let data_type = expr.get_type(&self.schema).map_err(planning_error)?;
             match canonical_type(&data_type) {
-                Ok(_) => return self.carry(expr, &data_type),
+                Ok(_) => return self.carry(expr),
                 Err(error) if matches!(expr, Expr::Column(_)) => return Err(error),
                 // Say, an interval between two columns: carry the columns.
                 Err(_) => {}
@@ -263,40 +282,29 @@ impl<'a> Parts<'a> {
     /// Whether every column of the row in `expr` is a key, a bound or the event time.
     fn only_known(&self, expr: &Expr) -> bool {
         let bound = |e: &Expr| self.checked.is_bound(e);
-        !any(expr, |part| is_row(part) && !self.keys.contains(part) && !bound(part))
+        let keys = self.lowered.keys.as_deref().unwrap_or_default();
+        !any(expr, |part| is_row(part) && !keys.contains(part) && !bound(part))
     }
 
     /// A column of the result batch with the value `expr` had on the current row.
-    fn carry(&mut self, expr: Expr, data_type: &DataType) -> Result<Expr> {
+    fn carry(&mut self, expr: Expr) -> Result<Expr> {
         if self.checked.window.is_some() {
-            return Err(Error::usage(format!(
-                "{} is neither grouped nor aggregated",
-                describe::row_text(&expr)
-            ))
-            .with_hint("add it to the GROUP BY, or aggregate it: LAST_VALUE(x)"));
+            return Err(not_grouped(&describe::row_text(&expr)));
         }
-        let index = self.value(expr)?;
+        let index = self.value(expr.clone())?;
         if !self.carried.contains(&index) {
             self.carried.push(index);
         }
-        let carried = column(format!("v{index}"));
-        if self.value_types[index] == *data_type {
-            return Ok(carried);
-        }
-        Ok(Checked::call(Operation::Cast(data_type.clone()), vec![carried], self.errors))
+        self.kept(format!("v{index}"), &self.value_types[index], &expr)
     }
 
-    fn schema_with_slots(&self) -> Result<DFSchemaRef> {
-        let slots: Vec<Field> = self
-            .slot_types
-            .iter()
-            .enumerate()
-            .map(|(i, t)| Field::new(format!("a{i}"), t.clone(), true))
-            .collect();
-        let slots = DFSchema::try_from_qualified_schema(super::lower::SLOT, &Schema::new(slots));
-        let mut schema = self.schema.as_ref().clone();
-        schema.merge(&slots.map_err(planning_error)?);
-        Ok(Arc::new(schema))
+    /// The column in which `expr` is kept, in the type that its surroundings expect.
+    fn kept(&self, name: String, kept: &DataType, expr: &Expr) -> Result<Expr> {
+        let data_type = expr.get_type(&self.schema).map_err(planning_error)?;
+        if data_type == *kept {
+            return Ok(column(name));
+        }
+        Ok(Checked::call(Operation::Cast(data_type), vec![column(name)], self.errors))
     }
 
     fn window(&self, frames: Vec<FrameSpec>, slots: Vec<SlotSpec>) -> WindowSpec {
@@ -392,6 +400,22 @@ pub fn result_schema(window: &WindowSpec) -> Arc<Schema> {
         fields.push(Field::new(format!("a{index}"), slot.aggregate.output.clone(), true));
     }
     Arc::new(Schema::new(fields))
+}
+
+/// A kept column as it is, not in the type that its surroundings would expect.
+fn without_cast(post: Expr) -> Expr {
+    match post {
+        Expr::ScalarFunction(mut call)
+            if matches!(call.args.as_slice(), [Expr::Column(_)])
+                && matches!(
+                    Checked::of(&call.func).map(|checked| &checked.operation),
+                    Some(Operation::Cast(_))
+                ) =>
+        {
+            call.args.swap_remove(0)
+        }
+        other => other,
+    }
 }
 
 fn is_fallible(expr: &Expr) -> bool {

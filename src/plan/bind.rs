@@ -2,6 +2,7 @@
 //! DataFusion, lower the analysed plan, assemble what runs. Everything is checked here; nothing
 //! is stored. Callers run it on a thread with a large stack (`limits::PLANNING_STACK_BYTES`).
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,7 +15,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::SqlToRel;
-use sqlparser::ast::{Ident, ObjectName, Query, SetExpr, Statement, TableFactor};
+use sqlparser::ast::{
+    Expr as SqlExpr, Ident, NamedWindowExpr, ObjectName, Query, Select, SetExpr, Spanned as _,
+    Statement, TableFactor, Value, WindowFrameBound, WindowSpec, WindowType, visit_expressions_mut,
+};
 
 use super::checked::ErrorCounter;
 use super::dataflow::{FeaturePlan, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
@@ -24,6 +28,7 @@ use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::diagnostic::suggestion;
+use crate::sql::window::interval_us;
 
 /// The catalog as planning sees it.
 pub trait SourceLookup {
@@ -43,10 +48,11 @@ pub fn plan_feature(
 ) -> Result<FeaturePlan> {
     let errors = ErrorCounter::default();
     let checked = check::check(query, sources)?;
-    let plan = logical_plan(&checked, &errors)?;
-    let lowered = lower::lower(&plan, &checked)?;
-    let plan = assemble::assemble(name, version, &checked, lowered, &errors)?;
-    Ok(plan)
+    let planned = logical_plan(&checked, &errors).and_then(|plan| {
+        let lowered = lower::lower(&plan, &checked)?;
+        assemble::assemble(name, version, &checked, lowered, &errors)
+    });
+    planned.map_err(|error| refused(error, &checked))
 }
 
 /// Names and types resolved, casts made explicit, fallible expressions made lenient.
@@ -55,11 +61,9 @@ fn logical_plan(checked: &check::CheckedQuery, errors: &ErrorCounter) -> Result<
         table: checked.source.name.clone(),
         schema: relation_schema(&checked.source, checked.window.is_some())?,
     };
-    let statement = Statement::Query(Box::new(plain_relation(checked)));
-    let plan = SqlToRel::new(&context)
-        .sql_statement_to_plan(statement)
-        .map_err(|error| refused(planning_error(error), checked))?;
-    analyse(plan, errors).map_err(|error| refused(error, checked))
+    let statement = Statement::Query(Box::new(plain_query(checked)));
+    let plan = SqlToRel::new(&context).sql_statement_to_plan(statement).map_err(planning_error)?;
+    analyse(plan, errors)
 }
 
 /// Type coercion and the lenient rules.
@@ -69,14 +73,22 @@ pub(super) fn analyse(plan: LogicalPlan, errors: &ErrorCounter) -> Result<Logica
         .map_err(planning_error)
 }
 
-/// Errors that name no place point at the SELECT list.
+/// Errors that name no place point at the clause they are about, or at the SELECT list.
 fn refused(error: Error, checked: &check::CheckedQuery) -> Error {
-    match (error.span(), checked.items.as_slice()) {
-        (None, [only]) => match only.span {
-            Some(span) => error.with_span(span),
-            None => error,
-        },
-        _ => error,
+    if error.span().is_some() {
+        return error;
+    }
+    let selection = checked.select().and_then(|select| select.selection.as_ref());
+    let first = checked.items.first().and_then(|item| item.span);
+    let span = match selection {
+        Some(condition) if error.message().starts_with("WHERE ") => {
+            Some(crate::sql::token::span_of(condition.span()))
+        }
+        _ => first,
+    };
+    match span {
+        Some(span) => error.with_span(span),
+        None => error,
     }
 }
 
@@ -100,12 +112,13 @@ fn relation_schema(source: &SourceDef, windowed: bool) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The query with its window function replaced by the table it reads.
-fn plain_relation(checked: &check::CheckedQuery) -> Query {
+/// The query as DataFusion reads it: its window function replaced by the table it reads, the
+/// intervals of its frames in the one spelling that DataFusion takes there.
+fn plain_query(checked: &check::CheckedQuery) -> Query {
     let mut query = checked.query.clone();
-    if let SetExpr::Select(select) = query.body.as_mut()
-        && let Some(from) = select.from.first_mut()
-    {
+    let SetExpr::Select(select) = query.body.as_mut() else { return query };
+    plain_intervals(select);
+    if let Some(from) = select.from.first_mut() {
         let alias = match &from.relation {
             TableFactor::Table { alias, .. } | TableFactor::TableFunction { alias, .. } => {
                 alias.clone()
@@ -127,6 +140,35 @@ fn plain_relation(checked: &check::CheckedQuery) -> Query {
         };
     }
     query
+}
+
+fn plain_intervals(select: &mut Select) {
+    for definition in &mut select.named_window {
+        if let NamedWindowExpr::WindowSpec(spec) = &mut definition.1 {
+            plain_interval(spec);
+        }
+    }
+    let visited: ControlFlow<()> = visit_expressions_mut(&mut select.projection, |expr| {
+        if let SqlExpr::Function(function) = expr
+            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+        {
+            plain_interval(spec);
+        }
+        ControlFlow::Continue(())
+    });
+    debug_assert!(visited.is_continue(), "the closure never breaks");
+}
+
+fn plain_interval(spec: &mut WindowSpec) {
+    let Some(frame) = &mut spec.window_frame else { return };
+    if let WindowFrameBound::Preceding(Some(extent)) = &mut frame.start_bound
+        && let SqlExpr::Interval(interval) = extent.as_mut()
+        && let Ok(us) = interval_us(&SqlExpr::Interval(interval.clone()))
+    {
+        let text = Value::SingleQuotedString(format!("{us} microseconds"));
+        interval.value = Box::new(SqlExpr::Value(text.into()));
+        interval.leading_field = None;
+    }
 }
 
 /// What SqlToRel asks while a feature is planned: one table, our aggregates, all scalar functions.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -12,8 +12,11 @@ use datafusion::logical_expr::{
 };
 
 use crate::aggregate::kind::AggregateKind;
+use crate::error::Error;
 
 /// Every name under which an aggregate can be called, the first of a kind being its own.
+///
+/// LEAD: replace by `AggregateKind::{name, aliases, from_name}` of the room `aggregate`.
 const NAMES: [(AggregateKind, &[&str]); 11] = [
     (AggregateKind::Count, &["count"]),
     (AggregateKind::Sum, &["sum"]),
@@ -21,15 +24,16 @@ const NAMES: [(AggregateKind, &[&str]); 11] = [
     (AggregateKind::Min, &["min"]),
     (AggregateKind::Max, &["max"]),
     (AggregateKind::VarPop, &["var_pop", "var_population"]),
-    (AggregateKind::VarSamp, &["var_samp", "var", "var_sample", "variance"]),
+    (AggregateKind::VarSamp, &["var", "var_sample", "var_samp"]),
     (AggregateKind::StddevPop, &["stddev_pop"]),
-    (AggregateKind::StddevSamp, &["stddev_samp", "stddev"]),
+    (AggregateKind::StddevSamp, &["stddev", "stddev_samp"]),
     (AggregateKind::FirstValue, &["first_value"]),
     (AggregateKind::LastValue, &["last_value"]),
 ];
 
-/// The kind called `name` (lower case).
+/// The kind called `name` (lower case), or planned under it.
 pub fn kind_of(name: &str) -> Option<AggregateKind> {
+    let name = name.strip_suffix("_planned").unwrap_or(name);
     NAMES.iter().find(|(_, names)| names.contains(&name)).map(|(kind, _)| *kind)
 }
 
@@ -56,8 +60,15 @@ fn planned_kind(kind: AggregateKind, names: &'static [&'static str]) -> Arc<Aggr
         AggregateKind::Count => Signature::variadic_any(Volatility::Immutable),
         _ => Signature::user_defined(Volatility::Immutable),
     };
-    let aliases = names[1..].iter().map(|name| (*name).to_owned()).collect();
-    Arc::new(AggregateUDF::new_from_impl(Planned { kind, name: names[0], aliases, signature }))
+    // DataFusion replaces aggregates of these names by its window functions, which know no
+    // FILTER; under another name they stay aggregates.
+    let (name, aliases) = match kind {
+        AggregateKind::FirstValue => ("first_value_planned", names),
+        AggregateKind::LastValue => ("last_value_planned", names),
+        _ => (names[0], &names[1..]),
+    };
+    let aliases = aliases.iter().map(|name| (*name).to_owned()).collect();
+    Arc::new(AggregateUDF::new_from_impl(Planned { kind, name, aliases, signature }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -81,9 +92,10 @@ impl AggregateUDFImpl for Planned {
         &self.signature
     }
 
+    /// A wrong argument gets some type here and its error, with the place, in `assemble`.
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        let null = DataType::Null;
-        Ok(result_type(self.kind, false, arguments.first().unwrap_or(&null))?)
+        let argument = arguments.first().unwrap_or(&DataType::Null);
+        Ok(result_type(self.kind, false, argument).unwrap_or(DataType::Float64))
     }
 
     fn is_nullable(&self) -> bool {
@@ -91,27 +103,8 @@ impl AggregateUDFImpl for Planned {
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        let [argument] = arguments else {
-            return plan_err!(
-                "{} takes one argument, not {}",
-                self.name.to_uppercase(),
-                arguments.len()
-            );
-        };
-        // REAL is widened first (semantics §3), except where the value itself is kept.
-        let kept = matches!(
-            self.kind,
-            AggregateKind::Min
-                | AggregateKind::Max
-                | AggregateKind::FirstValue
-                | AggregateKind::LastValue
-        );
-        let argument = match argument {
-            DataType::Float32 | DataType::Float16 if !kept => DataType::Float64,
-            other => other.clone(),
-        };
-        result_type(self.kind, false, &argument)?;
-        Ok(vec![argument])
+        let widened = |input: &DataType| argument_type(self.kind, input).unwrap_or(input.clone());
+        Ok(arguments.iter().map(widened).collect())
     }
 
     fn supports_null_handling_clause(&self) -> bool {
@@ -127,41 +120,56 @@ impl AggregateUDFImpl for Planned {
     }
 }
 
-/// The type of the result of an aggregate over `input` (semantics §3).
+/// The type that an argument is widened to before it is aggregated.
 ///
-/// LEAD: replace the body by `aggregate::kind::result_type` once the room `aggregate` has it.
-pub fn result_type(
-    kind: AggregateKind,
-    _distinct: bool,
-    input: &DataType,
-) -> crate::error::Result<DataType> {
+/// LEAD: replace the body by `kind.argument_type(input)` of the room `aggregate`.
+pub fn argument_type(kind: AggregateKind, input: &DataType) -> crate::error::Result<DataType> {
     use AggregateKind as K;
     use DataType as T;
     let refused = || {
         let name = name_of(kind);
-        Err(crate::error::Error::usage(format!("{name} does not take an argument of type {input}")))
+        let taken = if matches!(kind, K::Min | K::Max) {
+            "numbers, text, dates and times"
+        } else {
+            "numbers"
+        };
+        let input = crate::sql::types::type_name(input);
+        Error::usage(format!("{name} takes {taken}, not {input}"))
     };
-    Ok(match kind {
-        K::Count => T::Int64,
-        K::Min | K::Max if matches!(input, T::List(_) | T::Null) => return refused(),
-        K::Min | K::Max | K::FirstValue | K::LastValue => input.clone(),
-        K::Sum => match input {
-            T::Float64 => T::Float64,
-            T::Decimal128(p, s) => T::Decimal128(38.min(p + 10), *s),
-            t if t.is_signed_integer() => T::Int64,
-            t if t.is_unsigned_integer() => T::UInt64,
-            _ => return refused(),
-        },
-        K::Avg => match input {
-            T::Decimal128(p, s) => T::Decimal128(38.min(p + 4), 38.min(s + 4)),
-            T::Float64 => T::Float64,
-            t if t.is_integer() => T::Float64,
-            _ => return refused(),
-        },
-        K::VarPop | K::VarSamp | K::StddevPop | K::StddevSamp => match input {
-            T::Float64 => T::Float64,
-            t if t.is_integer() => T::Float64,
-            _ => return refused(),
-        },
+    Ok(match (kind, input) {
+        (K::Count | K::FirstValue | K::LastValue, _) => input.clone(),
+        (K::Min | K::Max, t) if t.is_nested() || t.is_null() => return Err(refused()),
+        (K::Min | K::Max, T::Float16) => T::Float32,
+        (K::Min | K::Max, _) => input.clone(),
+        (_, T::Decimal128(..)) => input.clone(),
+        (_, t) if t.is_signed_integer() => T::Int64,
+        (_, t) if t.is_unsigned_integer() => T::UInt64,
+        (_, t) if t.is_floating() => T::Float64,
+        _ => return Err(refused()),
+    })
+}
+
+/// The type of the result of an aggregate over `input` (semantics §3).
+///
+/// LEAD: replace the body by `aggregate::kind::result_type(kind, distinct, input)`.
+pub fn result_type(
+    kind: AggregateKind,
+    distinct: bool,
+    input: &DataType,
+) -> crate::error::Result<DataType> {
+    use AggregateKind as K;
+    use DataType as T;
+    let name = name_of(kind);
+    if distinct && (input.is_nested() || matches!(kind, K::FirstValue | K::LastValue)) {
+        let input = crate::sql::types::type_name(input);
+        return Err(Error::usage(format!("{name}(DISTINCT …) does not take {input}")));
+    }
+    let argument = argument_type(kind, input)?;
+    Ok(match (kind, argument) {
+        (K::Count, _) => T::Int64,
+        (K::Sum, T::Decimal128(p, s)) => T::Decimal128(38.min(p + 10), s),
+        (K::Avg, T::Decimal128(p, s)) => T::Decimal128(38.min(p + 4), 38.min(s + 4)),
+        (K::Min | K::Max | K::FirstValue | K::LastValue | K::Sum, argument) => argument,
+        _ => T::Float64,
     })
 }

@@ -315,7 +315,18 @@ fn items(select: &Select) -> Result<Vec<Item>> {
             }
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => None,
         };
+        let taken = items.iter().any(|item: &Item| item.name.is_some() && item.name == name);
+        if let Some(name) = name.as_ref().filter(|_| taken) {
+            return Err(two_columns(name).with_span(span));
+        }
         items.push(Item { span: Some(span), name });
     }
     Ok(items)
+}
+
+/// Names are compared without regard to case: stores fold them differently.
+pub fn two_columns(name: &str) -> Error {
+    let other = crate::sql::printer::name_text(&format!("{name}_2"));
+    Error::usage(format!("two columns are called {}", crate::sql::printer::name_text(name)))
+        .with_hint(format!("give one of them another name: … AS {other}"))
 }

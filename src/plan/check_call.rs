@@ -57,7 +57,12 @@ pub fn calls(select: &Select) -> Calls {
 
 /// Every call and every window of the query.
 pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
-    for definition in &select.named_window {
+    for (at, definition) in select.named_window.iter().enumerate() {
+        let earlier = &select.named_window[..at];
+        if earlier.iter().any(|other| fold(&other.0) == fold(&definition.0)) {
+            return Err(Error::usage(format!("two windows are called {}", definition.0))
+                .with_span(span_of(definition.0.span)));
+        }
         match &definition.1 {
             NamedWindowExpr::WindowSpec(spec) => {
                 check_window(spec, source)
@@ -185,6 +190,12 @@ fn check_clauses(function: &Function, shown: &str) -> Result<()> {
     if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && positional {
         return Err(Error::usage(format!("DISTINCT has no meaning in {shown}")));
     }
+    if list.args.len() > 1 && shown == "COUNT" {
+        return Err(Error::not_yet("COUNT of several arguments"));
+    }
+    if list.args.len() != 1 && shown != "COUNT" {
+        return Err(Error::usage(format!("{shown} takes one argument, not {}", list.args.len())));
+    }
     for clause in &list.clauses {
         match clause {
             FunctionArgumentClause::IgnoreOrRespectNulls(_) if positional => {}
@@ -197,6 +208,38 @@ fn check_clauses(function: &Function, shown: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The place of a window whose PARTITION BY is another than that of the first.
+pub fn other_partition(select: &Select) -> Option<Span> {
+    let keys = |spec: &WindowSpec| {
+        let mut keys: Vec<String> =
+            spec.partition_by.iter().map(|key| key.to_string().to_lowercase()).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let mut first: Option<Vec<String>> = None;
+    let mut other = None;
+    let visited = select.projection.visit(&mut FunctionVisitor(|function: &Function| {
+        let spec = match &function.over {
+            Some(WindowType::WindowSpec(spec)) => Some(spec),
+            Some(WindowType::NamedWindow(ident)) => {
+                let named = select.named_window.iter().find(|w| fold(&w.0) == fold(ident));
+                named.and_then(|definition| match &definition.1 {
+                    NamedWindowExpr::WindowSpec(spec) => Some(spec),
+                    NamedWindowExpr::NamedWindow(_) => None,
+                })
+            }
+            None => None,
+        };
+        let Some(spec) = spec else { return Ok(()) };
+        let known = first.get_or_insert_with(|| keys(spec));
+        if other.is_none() && *known != keys(spec) {
+            other = Some(span_of(function.span()));
+        }
+        Ok(())
+    }));
+    if visited.is_continue() { other } else { None }
 }
 
 /// No aggregate inside an aggregate.
@@ -282,7 +325,8 @@ fn check_frame(frame: &WindowFrame) -> Result<()> {
         (WindowFrameBound::Preceding(Some(extent)), WindowFrameUnits::Range) => {
             let error = match extent.as_ref() {
                 Expr::Interval(_) => match crate::sql::window::interval_us(extent) {
-                    Ok(_) => return Ok(()),
+                    Ok(us) if us >= 0 => return Ok(()),
+                    Ok(_) => return ahead(&frame.start_bound),
                     Err(error) => error,
                 },
                 other => Error::usage(format!("RANGE {other} PRECEDING: expected an interval"))

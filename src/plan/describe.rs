@@ -159,7 +159,7 @@ fn slot_text(slot: &SlotSpec, values: &[String]) -> String {
 pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Vec<String> {
     let WindowSpec::Trailing(spec) = window else { return Vec::new() };
     let mut notes = Vec::new();
-    let time = name_text(&parts.checked.source.watermark.column);
+    let event_time = name_text(&parts.checked.source.watermark.column);
     let rows = |frame: &FrameSpec| matches!(frame.extent, FrameExtent::Rows { .. });
     let positional = |slot: &SlotSpec| {
         use crate::aggregate::kind::AggregateKind as K;
@@ -171,8 +171,9 @@ pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -
     };
     if spec.slots.iter().any(untied) {
         notes.push(format!(
-            "warning: events of equal {time} are ordered by their place in the log (partition, \
-             offset); ORDER BY {time}, <unique column> makes the order the data's own"
+            "warning: events of equal {event_time} are ordered by their place in the log \
+             (partition, offset); a unique column after {event_time} in the ORDER BY decides \
+             instead"
         ));
     }
     if spec.frames.iter().any(|f| f.extent == FrameExtent::Rows { preceding: None })
@@ -187,10 +188,11 @@ pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -
         column.name == TIME_COLUMN
             || column.name.strip_prefix('v').is_some_and(|i| i.parse::<usize>().is_ok())
     };
-    for (name, expr) in posts {
-        if any(expr, carried) {
-            notes.push(format!("{}: as of last event", name_text(name)));
-        }
+    let time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == TIME_COLUMN);
+    let current = posts.iter().filter(|(_, expr)| !time(expr) && any(expr, carried));
+    let names: Vec<String> = current.map(|(name, _)| name_text(name)).collect();
+    if !names.is_empty() {
+        notes.push(format!("as of last event: {}", names.join(", ")));
     }
     if parts.keys.is_empty() {
         notes.push("no key: one global entity".to_owned());

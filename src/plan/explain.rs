@@ -89,8 +89,10 @@ fn state(plan: &FeaturePlan, sharers: &[String]) -> Vec<String> {
     };
     let mut lines = vec![
         format!("group {:016x}: {}; {shared}", xxh3_64(plan.sharing.as_bytes()), plan.sharing),
-        format!("slots {}: {}", words.slots.len(), list(&words.slots)),
+        format!("slots {}", words.slots.len()),
     ];
+    let slots = words.slots.iter().enumerate();
+    lines.extend(slots.map(|(index, slot)| format!("  a{index} = {slot}")));
     match &plan.window {
         WindowSpec::Trailing(spec) => {
             let fronts = spec.frames.len() * 2;

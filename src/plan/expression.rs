@@ -158,8 +158,32 @@ pub fn planning_error(error: DataFusionError) -> Error {
             let end = message.find("\n").unwrap_or(message.len());
             Error::usage(message[..end].trim_end_matches('.').to_owned())
         }
+        DataFusionError::Plan(message) => plan_error(&message),
         other => Error::from(other),
     }
+}
+
+/// The two messages of DataFusion that users meet often, in our words.
+fn plan_error(message: &str) -> Error {
+    let between = |start: &str, end: &str| {
+        let (_, rest) = message.split_once(start)?;
+        Some(rest.split_once(end)?.0.to_owned())
+    };
+    let bare = |name: String| name.rsplit_once('.').map_or(name.clone(), |(_, last)| last.into());
+    if let Some(name) = between("column \"", "\" must appear in the GROUP BY") {
+        return not_grouped(&bare(name));
+    }
+    if message.starts_with("Cannot create filter with non-boolean predicate") {
+        return Error::usage("WHERE takes a condition that is true or false")
+            .with_hint("compare the value with something");
+    }
+    Error::usage(message)
+}
+
+/// A column beside aggregates that is neither.
+pub fn not_grouped(name: &str) -> Error {
+    Error::usage(format!("{name} is neither grouped nor aggregated"))
+        .with_hint("add it to the GROUP BY, or aggregate it: LAST_VALUE(x)")
 }
 
 fn schema_error(error: &datafusion::common::SchemaError) -> Error {

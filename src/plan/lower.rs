@@ -13,8 +13,9 @@ use datafusion::logical_expr::{
     Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
 };
 
-use super::call::kind_of;
+use super::call::{kind_of, name_of};
 use super::check::CheckedQuery;
+use super::check_call::other_partition;
 use super::dataflow::FrameExtent;
 use super::expression::{any, planning_error};
 use crate::aggregate::kind::AggregateKind;
@@ -64,7 +65,51 @@ pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery) -> Result<Lowered> {
     let outputs = lowering.outputs(plan)?;
     let names = plan.schema().fields().iter().map(|field| field.name().clone());
     lowering.parts.outputs = names.zip(outputs).collect();
-    Ok(lowering.parts)
+    in_select_order(lowering.parts)
+}
+
+/// Numbers calls and frames by their first use in the SELECT; drops what nothing uses.
+fn in_select_order(parts: Lowered) -> Result<Lowered> {
+    let mut order: Vec<String> = Vec::new();
+    for (_, expr) in &parts.outputs {
+        any(expr, |part| {
+            if let Expr::Column(column) = part
+                && is_slot(part)
+                && !order.contains(&column.name)
+            {
+                order.push(column.name.clone());
+            }
+            false
+        });
+    }
+    let mut ordered = Lowered { filter: parts.filter, keys: parts.keys, ..Lowered::default() };
+    let old = |name: &String| name.strip_prefix('a').and_then(|index| index.parse::<usize>().ok());
+    for call in order.iter().filter_map(old).filter_map(|index| parts.calls.get(index)) {
+        let mut call = call.clone();
+        if let Some(frame) = parts.frames.get(call.frame) {
+            let known = ordered.frames.iter().position(|other| other == frame);
+            call.frame = known.unwrap_or(ordered.frames.len());
+            if known.is_none() {
+                ordered.frames.push(frame.clone());
+            }
+        }
+        ordered.calls.push(call);
+    }
+    for (name, expr) in parts.outputs {
+        let renamed = expr.transform_up(|part| {
+            let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+            match order.iter().position(|name| is_slot(&part) && *name == column.name) {
+                Some(index) => Ok(Transformed::yes(slot_column(index))),
+                None => Ok(Transformed::no(part)),
+            }
+        });
+        ordered.outputs.push((name, renamed.map_err(planning_error)?.data));
+    }
+    Ok(ordered)
+}
+
+fn slot_column(index: usize) -> Expr {
+    Expr::Column(Column::new(Some(SLOT), format!("a{index}")))
 }
 
 struct Lowering<'a> {
@@ -121,10 +166,15 @@ impl Lowering<'_> {
         let keys = inline_all(partition_by, schema, inputs)?;
         let different = self.parts.keys.as_ref().is_some_and(|first| !same(first, &keys));
         if different {
-            return Err(Error::not_supported(
+            let error = Error::not_supported(
                 "windows of one feature with different PARTITION BY: its rows belong to one entity",
             )
-            .with_hint("give every OVER the same PARTITION BY, or write two features"));
+            .with_hint("give every OVER the same PARTITION BY, or write two features");
+            let span = self.checked.select().and_then(other_partition);
+            return Err(match span {
+                Some(span) => error.with_span(span),
+                None => error,
+            });
         }
         if self.parts.keys.is_none() {
             self.parts.keys = Some(keys);
@@ -197,7 +247,7 @@ impl Lowering<'_> {
             }
             _ => Err(Error::not_yet(format!(
                 "{}(… ORDER BY …) over anything but {} ascending",
-                name.to_uppercase(),
+                kind_of(name).map_or_else(|| name.to_uppercase(), name_of),
                 self.checked.source.watermark.column
             ))),
         }
@@ -205,8 +255,8 @@ impl Lowering<'_> {
 
     /// The column of a call, reusing an equal one.
     fn add_call(&mut self, frame: usize, parts: CallParts) -> Result<Expr> {
-        let name = parts.name.to_uppercase();
         let Some(kind) = kind_of(parts.name) else {
+            let name = parts.name.to_uppercase();
             return Err(Error::not_yet(format!("{name} in a feature")));
         };
         if parts.args.iter().chain(&parts.filter).any(|e| any(e, is_slot)) {
@@ -221,7 +271,7 @@ impl Lowering<'_> {
                 self.parts.calls.len() - 1
             }
         };
-        Ok(Expr::Column(Column::new(Some(SLOT), format!("a{index}"))))
+        Ok(slot_column(index))
     }
 
     fn frame(
@@ -263,10 +313,7 @@ struct CallParts<'a> {
 /// FILTER goes into the argument; COUNT of what is never NULL becomes COUNT(*).
 fn fold(frame: usize, kind: AggregateKind, ignore_nulls: bool, parts: CallParts) -> Result<Call> {
     use AggregateKind as K;
-    let CallParts { name, mut args, distinct, filter, .. } = parts;
-    if args.len() > 1 {
-        return Err(Error::not_yet(format!("{} of several arguments", name.to_uppercase())));
-    }
+    let CallParts { mut args, distinct, filter, .. } = parts;
     let mut argument = args.pop();
     let constant = matches!(&argument, Some(Expr::Literal(value, _)) if !value.is_null());
     if kind == K::Count && constant && !distinct {
@@ -278,9 +325,6 @@ fn fold(frame: usize, kind: AggregateKind, ignore_nulls: bool, parts: CallParts)
     }
     let positional = matches!(kind, K::FirstValue | K::LastValue);
     let distinct = distinct && !matches!(kind, K::Min | K::Max);
-    if distinct && positional {
-        return Err(Error::usage(format!("DISTINCT has no meaning in {}", name.to_uppercase())));
-    }
     let mut call = Call { frame, kind, argument, filter: None, distinct, ignore_nulls };
     match filter {
         Some(filter) if positional => call.filter = Some(filter),

@@ -5,7 +5,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem, SetExpr};
 
-use super::check::CheckedQuery;
+use super::check::{CheckedQuery, two_columns};
 use super::dataflow::{TimeColumns, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::describe::row_text;
 use super::lower::{Lowered, ROW};
@@ -112,12 +112,7 @@ fn check_names(columns: &[Output], checked: &CheckedQuery) -> Result<()> {
         let shown = name_text(name);
         let folded = name.to_lowercase();
         if seen.contains(&folded) {
-            return Err(located(
-                Error::usage(format!("two columns are called {shown}")).with_hint(format!(
-                    "give one of them another name: … AS {}",
-                    name_text(&format!("{name}_2"))
-                )),
-            ));
+            return Err(located(two_columns(name)));
         }
         if name.is_empty() {
             return Err(located(Error::usage("a column with an empty name")));

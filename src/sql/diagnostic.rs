@@ -96,8 +96,14 @@ fn cell(c: char) -> (String, usize) {
     }
 }
 
-fn is_direction(c: char) -> bool {
+/// Characters that change the direction of text.
+pub fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Columns of a text on a terminal.
+pub fn width(text: &str) -> usize {
+    text.chars().map(columns).sum()
 }
 
 /// Columns of a character on a terminal: 0 for marks that combine, 2 for East Asian wide ones

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::SessionContext;
 
@@ -16,6 +16,7 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int64, false),
         Field::new("event_time", timestamp_type(), true),
+        Field::new("name", DataType::Utf8, true),
     ]))
 }
 
@@ -26,6 +27,7 @@ fn rows(values: &[(i64, Option<i64>)]) -> RecordBatch {
         vec![
             Arc::new(Int64Array::from_iter_values(values.iter().map(|v| v.0))),
             Arc::new(times.with_timezone("UTC")),
+            Arc::new(StringArray::from_iter_values(values.iter().map(|v| format!("n{}", v.0)))),
         ],
     )
     .unwrap()
@@ -77,6 +79,14 @@ async fn rows_go_to_their_day_and_appear_only_when_published() {
             "date=__HIVE_DEFAULT_PARTITION__/part-0000000007-l00-0.parquet",
         ]
     );
+    // A reader gets the declared types, and exactly the declared columns.
+    let context = SessionContext::new();
+    reader::register(&context, "T x", &location, schema()).await.unwrap();
+    let query = context.sql("SELECT * FROM \"T x\" WHERE name = 'n4'").await.unwrap();
+    let batches = query.collect().await.unwrap();
+    let found: Vec<_> = batches.iter().filter(|batch| batch.num_rows() > 0).collect();
+    assert_eq!((found.len(), found[0].num_rows()), (1, 1));
+    assert_eq!(found[0].schema().fields(), schema().fields());
     let footer = archive::read_metadata(&location, &paths[0]).await.unwrap();
     assert_eq!(footer, [("who".to_owned(), "test".to_owned())]);
 }

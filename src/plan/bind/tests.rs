@@ -92,16 +92,14 @@ WINDOW w30m AS (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL 
        w10  AS (PARTITION BY user_id ORDER BY event_time, txn_id ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)";
 
 #[test]
-fn the_example_of_the_interface_is_planned() {
-    for sql in [
-        EXAMPLE,
-        "SELECT user_id, amount - AVG(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS d FROM transactions",
-        "SELECT user_id, COUNT(*) AS n, SUM(price) AS s FROM TUMBLE(transactions, event_time, INTERVAL '1 minute') GROUP BY user_id, window_start, window_end",
-        "SELECT user_id, HOP_END(event_time, INTERVAL '1 minute', INTERVAL '1 hour') AS we, MAX(small) + 1 AS n FROM transactions WHERE amount / 2 > 1 GROUP BY user_id, HOP(event_time, INTERVAL '1 minute', INTERVAL '1 hour')",
-    ] {
+fn scratch() {
+    let text = std::fs::read_to_string("/tmp/cases.txt").unwrap();
+    for sql in text.lines() {
+        println!("{sql}");
         match plan(sql) {
-            Ok(plan) => println!("{}\n{:#?}", explain(&plan), plan.window),
-            Err(error) => println!("{sql}\n{error} {:?}", error.span()),
+            Ok(plan) => println!("OK {}", explain(&plan).replace("\n", "\n   ")),
+            Err(error) => println!("ERR {error}\n    {:?} {:?}", error.kind(), error.span()),
         }
     }
+    println!("{}", explain(&plan(EXAMPLE).unwrap()));
 }

@@ -1,0 +1,215 @@
+//! Commits epochs, in this order and no other:
+//!
+//! 1. output is already prepared: durable under invisible names (`offline::writer`)
+//! 2. state files are written and durable
+//! 3. the manifest is created, whole and durable: **the commit point**
+//! 4. prepared output is published (repeatable)
+//! 5. a mark says that it is published
+//! 6. what the last [`KEPT`] epochs do not need is collected
+//!
+//! ```text
+//! <checkpoints>/manifest-0000000042.json
+//! <checkpoints>/published-0000000042
+//! <checkpoints>/state-0000000042/<group>-<part>.state
+//! ```
+//! Called by `runtime`, one commit at a time. Two invariants: nothing visible without a manifest,
+//! and no manifest without its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::checkpoint::manifest::{
+    self, FORMAT, GroupState, Manifest, SourceState, StateFile, checksum,
+};
+use crate::error::{Error, Result};
+use crate::model::epoch::Epoch;
+use crate::offline::layout::segment;
+use crate::offline::store::{Location, Stores};
+use crate::offline::writer::{PreparedFile, any_published, publish};
+
+/// Checkpoints kept.
+pub const KEPT: usize = 3;
+
+/// The state of one part of a group, as bytes ([`super::state_file`] for snapshots).
+#[derive(Clone, Debug)]
+pub struct StateDraft {
+    pub group: String,
+    pub part: String,
+    pub bytes: Bytes,
+}
+
+/// An epoch about to be committed.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    pub epoch: Epoch,
+    pub generation: u64,
+    pub sources: BTreeMap<String, SourceState>,
+    pub groups: BTreeMap<String, GroupState>,
+    pub state: Vec<StateDraft>,
+    pub prepared: Vec<PreparedFile>,
+    pub extra: serde_json::Value,
+}
+
+/// The checkpoints of one home.
+#[derive(Debug)]
+pub struct CheckpointStore {
+    pub(super) location: Location,
+    pub(super) stores: Arc<Stores>,
+    /// The newest epoch known to be committed.
+    committed: Option<Epoch>,
+    /// A commit ended in doubt: only recovery can tell what is on disk.
+    doubtful: bool,
+}
+
+impl CheckpointStore {
+    /// The checkpoints at `url`; `stores` resolves where output is published. Call
+    /// [`Self::latest`] before the first commit.
+    pub fn open(url: &str, stores: Arc<Stores>) -> Result<Self> {
+        Ok(Self::at(stores.resolve(url)?, stores))
+    }
+
+    pub fn at(location: Location, stores: Arc<Stores>) -> Self {
+        Self { location, stores, committed: None, doubtful: false }
+    }
+
+    /// The newest epoch known to be committed.
+    pub fn committed(&self) -> Option<Epoch> {
+        self.committed
+    }
+
+    pub(super) fn set_committed(&mut self, epoch: Option<Epoch>) {
+        self.committed = epoch;
+    }
+
+    /// Commits an epoch and publishes its output. An error of kind `Unavailable` or `Exhausted`
+    /// before the commit point leaves the last epoch in force, and the same or a later epoch may
+    /// be tried again; [`Self::in_doubt`] tells when only a restart helps.
+    pub async fn commit(&mut self, draft: Draft) -> Result<()> {
+        assert!(!self.doubtful, "after a commit in doubt the engine must recover");
+        assert!(self.committed.is_none_or(|last| draft.epoch > last), "epochs only grow");
+        assert!(draft.epoch > Epoch(0), "the first epoch is 1");
+        let epoch = draft.epoch;
+        let named = |e: Error| e.context(format!("checkpoint {}", epoch.0));
+        let manifest = self.write_state(draft).await.map_err(named)?;
+        let bytes = manifest.encode()?;
+        let name = manifest::file_name(epoch);
+        if let Err(e) = self.location.files().create(&name, bytes.into()).await {
+            self.doubtful = true;
+            return Err(named(e).with_hint("start the engine again: it recovers by itself"));
+        }
+        self.committed = Some(epoch);
+        self.finish(&manifest).await.map_err(named)
+    }
+
+    /// Whether the last commit may or may not have happened, or is not published: no further
+    /// commit is possible, the engine has to start again from [`Self::latest`].
+    pub fn in_doubt(&self) -> bool {
+        self.doubtful
+    }
+
+    /// After the commit point: publishes and collects.
+    async fn finish(&mut self, manifest: &Manifest) -> Result<()> {
+        if let Err(e) = self.publish(manifest).await {
+            self.doubtful = true;
+            return Err(e.context("committed, but not published"));
+        }
+        // The epoch stands; what could not be collected is collected the next time.
+        if let Err(error) = self.collect().await {
+            tracing::warn!(%error, "old checkpoints could not be removed");
+        }
+        Ok(())
+    }
+
+    /// Publishes an epoch's output once and marks it; repeatable.
+    pub(super) async fn publish(&self, manifest: &Manifest) -> Result<()> {
+        let mark = manifest::mark_name(Epoch(manifest.epoch));
+        if self.location.files().length(&mark).await?.is_some() {
+            return Ok(());
+        }
+        publish(&self.stores, &manifest.prepared).await?;
+        self.location.files().put(&mark, Bytes::new()).await
+    }
+
+    /// Whether output of an epoch is or was visible.
+    pub(super) async fn visible(&self, manifest: &Manifest) -> Result<bool> {
+        let mark = manifest::mark_name(Epoch(manifest.epoch));
+        let marked = self.location.files().length(&mark).await?.is_some();
+        Ok(!manifest.prepared.is_empty()
+            && (marked || any_published(&self.stores, &manifest.prepared).await?))
+    }
+
+    async fn write_state(&self, draft: Draft) -> Result<Manifest> {
+        let mut state = Vec::with_capacity(draft.state.len());
+        let mut paths = BTreeSet::new();
+        for part in draft.state {
+            let name = format!("{}-{}", segment(&part.group), segment(&part.part));
+            // Group names are SQL text: kept short by their hash where they would not fit.
+            let name = match name.len() {
+                0..=120 => name,
+                _ => checksum(name.as_bytes()),
+            };
+            let file = StateFile {
+                path: format!("state-{:010}/{name}.state", draft.epoch.0),
+                group: part.group,
+                part: part.part,
+                bytes: part.bytes.len() as u64,
+                checksum: checksum(&part.bytes),
+            };
+            assert!(paths.insert(file.path.clone()), "each part of a group comes once");
+            self.location.files().put(&file.path, part.bytes).await?;
+            state.push(file);
+        }
+        Ok(Manifest {
+            format: FORMAT,
+            epoch: draft.epoch.0,
+            generation: draft.generation,
+            sources: draft.sources,
+            groups: draft.groups,
+            state,
+            prepared: draft.prepared,
+            extra: draft.extra,
+        })
+    }
+
+    /// Every manifest by epoch, newest first.
+    pub(super) async fn manifests(&self) -> Result<Vec<(Epoch, String)>> {
+        let listed = self.location.files().list("").await?;
+        let mut found: Vec<_> = listed
+            .into_iter()
+            .filter_map(|file| Some((manifest::epoch_of(&file.path)?, file.path)))
+            .collect();
+        found.sort_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+
+    /// Removes manifests beyond the last [`KEPT`] and state files that no kept one names.
+    pub(super) async fn collect(&self) -> Result<()> {
+        let files = self.location.files();
+        let manifests = self.manifests().await?;
+        let (kept, old) = manifests.split_at(manifests.len().min(KEPT));
+        let mut needed = BTreeSet::new();
+        for (epoch, name) in kept {
+            needed.insert(manifest::mark_name(*epoch));
+            let Some(bytes) = files.get(name).await? else { continue };
+            // A kept manifest that cannot be read needs somebody's eyes, not a broom.
+            needed.extend(Manifest::decode(&bytes)?.state.into_iter().map(|file| file.path));
+        }
+        // Manifests go first: none is ever left without its files.
+        for (_, name) in old {
+            files.delete(name).await?;
+        }
+        for file in files.list("").await? {
+            let pending = file.path.ends_with(".pending");
+            let ours = file.path.starts_with("state-") || file.path.starts_with("published-");
+            if pending || (ours && !needed.contains(&file.path)) {
+                files.delete(&file.path).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! Tests of the commands and the shell over an engine that runs plain queries only.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use clap::{CommandFactory, Parser};
+use datafusion::prelude::SessionContext;
+
+use super::*;
+use crate::cli::engine::{
+    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind, Comparison, Counts,
+    GetOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
+};
+use crate::cli::progress::ProgressLine;
+use crate::cli::repl::shell::Shell;
+use crate::error::Result;
+use crate::model::time::EventTime;
+use crate::sql::ast::Statement;
+
+/// Runs queries in a plain DataFusion session; answers the rest with fixed data.
+struct QueryEngine;
+
+#[async_trait]
+impl Engine for QueryEngine {
+    async fn execute(&self, statement: &Statement) -> Result<Output> {
+        match statement {
+            Statement::Query(query) => {
+                let frame = SessionContext::new().sql(&query.text).await;
+                let frame = frame.map_err(|e| Error::from(e).with_span(statement.span()))?;
+                Ok(Output::Rows(frame.execute_stream().await?))
+            }
+            Statement::Explain(_) => Ok(Output::Text("Logical\n  …\n".to_owned())),
+            _ => Ok(Output::Done("done".to_owned())),
+        }
+    }
+
+    async fn names(&self) -> Result<Names> {
+        Ok(Names::default())
+    }
+
+    async fn apply(&self, statements: &[Statement], _: ApplyOptions) -> Result<Vec<Change>> {
+        let change = |statement: &Statement| match statement {
+            Statement::CreateSource(create) => Ok(Change {
+                kind: ChangeKind::Added,
+                object: "source",
+                name: create.name.value.clone(),
+                detail: None,
+            }),
+            other => Err(Error::usage("only CREATE can be applied").with_span(other.span())),
+        };
+        statements.iter().map(change).collect()
+    }
+
+    async fn run(&self, _: &RunOptions, _: &ProgressLine, _: &Stop) -> Result<RunSummary> {
+        let counts = Counts { read: 1_005, admitted: 1_000, late: 2, future: 1, rejected: 2 };
+        Ok(RunSummary { counts, final_rows: 1_000, epoch: 3, ended: true })
+    }
+
+    async fn backfill(
+        &self,
+        _: &BackfillOptions,
+        _: &ProgressLine,
+        _: &Stop,
+    ) -> Result<BackfillSummary> {
+        Err(Error::data("no such file: x.parquet"))
+    }
+
+    async fn get(&self, options: &GetOptions) -> Result<Answer> {
+        use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+        let key: ArrayRef = Arc::new(Int64Array::from(vec![42]));
+        let value: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN]));
+        Ok(Answer {
+            feature: options.feature.clone(),
+            key: RecordBatch::try_from_iter([("user_id", key)])?,
+            as_of: EventTime::parse("2026-03-01T10:00:00Z"),
+            values: RecordBatch::try_from_iter([("avg", value)])?,
+            status: "PRESENT",
+        })
+    }
+
+    async fn status(&self) -> Result<Status> {
+        Ok(Status { home: "here".to_owned(), ..Default::default() })
+    }
+
+    async fn produce(
+        &self,
+        _: &ProduceOptions,
+        _: &ProgressLine,
+        _: &Stop,
+    ) -> Result<ProduceSummary> {
+        Ok(ProduceSummary { rows: 1, bytes: 2 })
+    }
+
+    async fn compare(&self, _: &str, _: &str) -> Result<Comparison> {
+        Ok(Comparison::default())
+    }
+}
+
+/// A writer whose bytes can be read afterwards.
+#[derive(Clone, Default)]
+struct Sheet(Arc<Mutex<Vec<u8>>>);
+
+impl Sheet {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Sheet {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a command line does: result, standard output, standard error.
+fn run_command(line: &[&str]) -> (Result<(), Failure>, String, String) {
+    let args = Args::try_parse_from([&["skewless"], line].concat()).unwrap();
+    let (out, messages) = (Sheet::default(), Sheet::default());
+    let mut console = Console::to(Box::new(out.clone()), Box::new(messages.clone()));
+    let (_keep, stop) = Stop::manual();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut session =
+        Session { engine: &QueryEngine, console: &mut console, stop: &stop, quiet: true };
+    let result = runtime.block_on(async {
+        match args.command.unwrap() {
+            Command::Sql(args) => command::sql::run(&args, &mut session).await,
+            Command::Apply(args) => command::apply::run(&args, &mut session).await,
+            Command::Run(args) => command::run::run(&args, &mut session).await,
+            Command::Get(args) => command::get::run(&args, &mut session).await,
+            Command::Status(args) => command::status::run(&args, &mut session).await,
+            Command::Produce(args) => command::produce::run(&args, &mut session).await,
+            Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
+            Command::TrainingSet(args) => command::training_set::run(&args),
+            Command::Demo(_) => panic!("the demo needs a real engine"),
+        }
+    });
+    (result, out.text(), messages.text())
+}
+
+fn run_shell(input: &str) -> (Result<(), Failure>, String, String) {
+    let (out, messages) = (Sheet::default(), Sheet::default());
+    let mut console = Console::to(Box::new(out.clone()), Box::new(messages.clone()));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let engine: Arc<dyn Engine> = Arc::new(QueryEngine);
+    let mut shell = Shell::new(runtime.handle().clone(), engine, &mut console);
+    let result = repl::run_piped(&mut shell, input.as_bytes());
+    (result, out.text(), messages.text())
+}
+
+#[test]
+fn the_command_line_is_consistent_and_every_command_has_help() {
+    Args::command().debug_assert();
+    for command in Args::command().get_subcommands() {
+        assert!(command.get_about().is_some(), "{}", command.get_name());
+    }
+}
+
+#[test]
+fn times_speeds_and_intervals_are_checked_before_anything_is_opened() {
+    let parse = |line: &[&str]| Args::try_parse_from([&["skewless"], line].concat());
+    assert!(parse(&["backfill", "f", "--out", "x", "--from", "yesterday"]).is_err());
+    assert!(parse(&["produce", "x", "--topic", "t", "--speed", "0x", "--time", "c"]).is_err());
+    assert!(parse(&["produce", "x", "--topic", "t", "--speed", "60x"]).is_err(), "needs --time");
+    assert!(parse(&["produce", "x", "--topic", "t", "--rate", "0"]).is_err());
+    assert!(parse(&["run", "--lanes", "0"]).is_err());
+    assert!(parse(&["run", "--until", "later"]).is_err());
+    assert!(parse(&["get", "f", "-5"]).is_ok(), "a negative key is no option");
+    assert!(parse(&["run", "--checkpoint-interval", "0.5", "--home", "x", "-v"]).is_ok());
+}
+
+#[test]
+fn statements_print_results_to_stdout_and_messages_to_stderr() {
+    let (result, out, messages) =
+        run_command(&["sql", "-e", "SELECT 1 AS a; SHOW FEATURES; EXPLAIN SELECT 1"]);
+    result.unwrap();
+    assert_eq!(out, " a\n---\n 1\n(1 row)\nLogical\n  …\n");
+    assert_eq!(messages, "done\n");
+    let (result, out, _) = run_command(&["sql", "-e", "SELECT 1 AS a", "--format", "ndjson"]);
+    result.unwrap();
+    assert_eq!(out, "{\"a\":1}\n");
+}
+
+#[test]
+fn a_wrong_statement_stops_before_the_first_runs() {
+    let (result, out, _) = run_command(&["sql", "-e", "SELECT 1 AS a;\nSELEC 2"]);
+    let failure = result.unwrap_err();
+    assert_eq!(failure.error.exit_code(), 2);
+    assert_eq!(out, "");
+    assert!(failure.rendered().contains("SELEC 2"), "{}", failure.rendered());
+    assert!(failure.rendered().contains('^'), "{}", failure.rendered());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let (result, ..) = run_command(&["apply", "no/such/file.sql"]);
+    let failure = result.unwrap_err();
+    assert!(failure.rendered().contains("cannot read no/such/file.sql"), "{}", failure.rendered());
+    assert_eq!(failure.error.exit_code(), 2);
+}
+
+#[test]
+fn apply_says_what_it_did_and_errors_name_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("source.sql");
+    let source = "CREATE SOURCE s (t TIMESTAMP NOT NULL, WATERMARK FOR t AS t) \
+                  WITH ('connector' = 'datagen');";
+    std::fs::write(&file, source).unwrap();
+    let path = file.to_str().unwrap();
+    let (result, out, messages) = run_command(&["apply", path, "--dry-run"]);
+    result.unwrap();
+    assert_eq!(out, "added     source s\n");
+    assert_eq!(messages, "dry run, nothing stored: 1 added\n");
+    std::fs::write(&file, format!("{source}\nSELECT 1")).unwrap();
+    let (result, ..) = run_command(&["apply", path]);
+    let failure = result.unwrap_err();
+    assert!(failure.rendered().contains("source.sql:2:1"), "{}", failure.rendered());
+}
+
+#[test]
+fn run_reports_what_became_of_every_record() {
+    let (result, out, messages) = run_command(&["run", "--until", "end", "--no-http"]);
+    result.unwrap();
+    assert_eq!(out, "");
+    let counts = "1,005 read = 1,000 admitted + 2 late + 1 future + 2 rejected";
+    assert!(messages.contains(counts), "{messages}");
+    let (result, ..) = run_command(&["run", "--http", "0.0.0.0:80"]);
+    assert_eq!(result.unwrap_err().error.exit_code(), 2);
+}
+
+#[test]
+fn get_answers_as_http_does_or_as_a_row() {
+    let (result, out, _) = run_command(&["get", "user_spend", "42", "--format", "json"]);
+    result.unwrap();
+    let expected = "{\"feature\":\"user_spend\",\"key\":{\"user_id\":42},\
+         \"as_of\":\"2026-03-01T10:00:00Z\",\"values\":{\"avg\":\"NaN\"},\"status\":\"PRESENT\"}\n";
+    assert_eq!(out, expected);
+    let (result, out, _) = run_command(&["get", "user_spend", "42", "--format", "csv"]);
+    result.unwrap();
+    assert_eq!(out, "user_id,avg,_as_of,status\n42,NaN,2026-03-01T10:00:00Z,PRESENT\n");
+}
+
+#[test]
+fn what_is_not_built_is_refused_with_exit_code_2() {
+    let line = ["training-set", "--labels", "l", "--time", "t", "--features", "a,b", "--out", "o"];
+    let (result, ..) = run_command(&line);
+    let failure = result.unwrap_err();
+    assert!(failure.rendered().contains("not supported yet"), "{}", failure.rendered());
+    assert_eq!(failure.error.exit_code(), 2);
+}
+
+#[test]
+fn failures_of_the_world_have_exit_code_1() {
+    let (result, ..) = run_command(&["backfill", "f", "--out", "x"]);
+    assert_eq!(result.unwrap_err().error.exit_code(), 1);
+    let swapped = ["backfill", "f", "--out", "x", "--from", "2026-02-01", "--to", "2026-01-01"];
+    let (result, ..) = run_command(&swapped);
+    assert_eq!(result.unwrap_err().error.exit_code(), 2);
+}
+
+#[test]
+fn the_piped_shell_runs_statements_over_lines_without_prompts() {
+    let input = "SELECT 1\n  AS a;\n\\format csv\n-- nothing\nSELECT ';' AS b; SELECT 2 AS c";
+    let (result, out, _) = run_shell(input);
+    result.unwrap();
+    assert_eq!(out, " a\n---\n 1\n(1 row)\nb\n;\nc\n2\n");
+}
+
+#[test]
+fn the_piped_shell_stops_at_the_first_error_and_at_quit() {
+    let (result, out, _) = run_shell("SELECT nope;\nSELECT 1 AS a;");
+    assert!(result.unwrap_err().rendered().contains("nope"));
+    assert_eq!(out, "");
+    let (result, out, _) = run_shell("\\q\nSELECT 1 AS a;");
+    result.unwrap();
+    assert_eq!(out, "");
+}
+
+#[test]
+fn the_shell_times_statements_and_reads_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("q.sql");
+    std::fs::write(&file, "SELECT 7 AS seven").unwrap();
+    let (result, out, messages) = run_shell(&format!("\\timing on\n\\i {}\n", file.display()));
+    result.unwrap();
+    assert!(out.contains("seven"), "{out}");
+    assert!(messages.contains("timing is on") && messages.contains("time: "), "{messages}");
+}
