@@ -72,8 +72,10 @@ impl AggregateKind {
 
     /// The kind behind a function name or alias, in any case; `None` for other functions.
     pub fn from_name(name: &str) -> Option<Self> {
-        let is = |other: &&str| name.eq_ignore_ascii_case(other);
-        Self::ALL.into_iter().find(|kind| is(&kind.name()) || kind.aliases().iter().any(|a| is(a)))
+        Self::ALL.into_iter().find(|kind| {
+            let mut names = kind.aliases().iter().copied().chain([kind.name()]);
+            names.any(|other| name.eq_ignore_ascii_case(other))
+        })
     }
 
     /// Whether it needs Σx² beside n and Σx.

@@ -8,6 +8,7 @@
 
 mod count;
 mod distinct;
+mod evaluate;
 mod min_max;
 mod numeric;
 

@@ -208,6 +208,9 @@ pub struct BackfillArgs {
     /// Replace what is there
     #[arg(long)]
     pub overwrite: bool,
+    /// Compare with the final rows that `run` wrote, bit by bit; fail if one differs
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub compare: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -363,4 +366,3 @@ fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = pair.ok_or_else(|| "expected key=value".to_owned())?;
     Ok((key.to_owned(), value.to_owned()))
 }
-

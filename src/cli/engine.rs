@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
@@ -28,7 +28,7 @@ pub struct HomeOptions {
 /// Opens a home. Reads the definitions if there are any; creates nothing before something has to
 /// be stored. Errors: an unreadable home or damaged definitions.
 pub async fn open(options: &HomeOptions) -> Result<Arc<dyn Engine>> {
-    Err(Error::not_yet(format!("an engine on {}", options.home.display())))
+    Ok(Arc::new(crate::cli::local::LocalEngine::open(options)?))
 }
 
 /// An opened home: definitions, their data, and the engine that runs on it, in this process or
@@ -162,7 +162,7 @@ pub struct RunOptions {
 }
 
 /// What became of the records of all sources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
     pub read: u64,
     pub admitted: u64,
@@ -237,7 +237,7 @@ pub struct Answer {
 }
 
 /// What `skewless status` and `GET /status` print.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Status {
     pub home: String,
     /// Process id and address of the running engine.
@@ -247,13 +247,13 @@ pub struct Status {
     pub checkpoint: Option<CheckpointStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RunningEngine {
     pub pid: u32,
     pub address: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct SourceStatus {
     pub name: String,
     pub connector: String,
@@ -270,7 +270,7 @@ pub struct SourceStatus {
     pub note: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct FeatureStatus {
     pub name: String,
     pub version: u32,
@@ -281,7 +281,7 @@ pub struct FeatureStatus {
     pub final_rows: Option<u64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CheckpointStatus {
     pub epoch: u64,
     /// RFC 3339.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args` | the command line as plain data, with its help |
 //! | `engine` | what commands ask of an engine |
+//! | `local` | the engine of a home, in this process |
 //! | `command` | one file per command |
 //! | `repl` | the shell |
 //! | `script` | SQL files as one text, errors back to their file and line |
@@ -17,6 +18,7 @@ pub mod args;
 pub mod command;
 pub mod console;
 pub mod engine;
+mod local;
 pub mod log;
 pub mod progress;
 pub mod repl;

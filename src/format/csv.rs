@@ -222,3 +222,6 @@ fn cut_field(record: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Cut, Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -389,3 +389,8 @@ impl FieldIndex {
         Some(name.column)
     }
 }
+
+#[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod tests;

@@ -266,3 +266,6 @@ fn canonical_floats(column: ArrayRef) -> ArrayRef {
         _ => column,
     }
 }
+
+#[cfg(test)]
+mod tests;

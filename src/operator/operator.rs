@@ -57,9 +57,8 @@ pub trait Operator: Send {
     /// row are NULL when there is none.
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed>;
 
-    /// The current value of every key: result rows as `drain_current` gives them (group windows:
-    /// the newest closed window), over the rows known, without touching the state.
-    fn current_all(&self) -> Result<Vec<RecordBatch>>;
+    /// `probe` of every key at one time, inclusive, in batches of result rows.
+    fn probe_all(&self, at: EventTime) -> Result<Vec<RecordBatch>>;
 
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::AggregateUDF;
 use datafusion::logical_expr::planner::TypePlanner;
@@ -26,20 +27,25 @@ pub struct SessionOptions {
     /// Plans depend on it: pin it where a plan's text matters.
     pub target_partitions: usize,
     pub batch_size: usize,
+    /// Memory pool and spill directory; `None` = unbounded memory.
+    pub runtime: Option<Arc<RuntimeEnv>>,
     /// Counts rows on which an expression failed.
     pub errors: ErrorCounter,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { target_partitions: 2, batch_size: 8_192, errors: ErrorCounter::default() }
+        Self {
+            target_partitions: 2,
+            batch_size: 8_192,
+            runtime: None,
+            errors: ErrorCounter::default(),
+        }
     }
 }
 
 /// A session with our types, the lenient rules and TUMBLE/HOP over whatever tables the caller
 /// registers. `aggregates` override the built-in ones of the same names.
-///
-/// LEAD: pass `crate::aggregate::udaf::all()` as `aggregates`.
 pub fn session(aggregates: Vec<Arc<AggregateUDF>>, options: &SessionOptions) -> SessionContext {
     let config = config()
         .with_target_partitions(options.target_partitions)
@@ -51,6 +57,9 @@ pub fn session(aggregates: Vec<Arc<AggregateUDF>>, options: &SessionOptions) -> 
         .with_relation_planners(vec![Arc::new(WindowFunctions)])
         .with_analyzer_rules(analyzer_rules(&options.errors))
         .with_optimizer_rules(optimizer_rules());
+    if let Some(runtime) = &options.runtime {
+        builder = builder.with_runtime_env(runtime.clone());
+    }
     if let Some(functions) = builder.aggregate_functions() {
         functions.extend(aggregates);
     }

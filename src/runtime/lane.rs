@@ -132,12 +132,19 @@ impl Lane {
         }
     }
 
-    /// Result rows of every key of a group, each at the key's newest time.
-    pub fn current_all(&self, group: usize) -> Result<Vec<RecordBatch>> {
+    /// The cells of a group, at least one.
+    pub fn cells_of(&self, group: usize) -> Vec<CellId> {
+        let cells = self.cells.keys().filter(|id| id.group == group).copied();
+        let cells: Vec<CellId> = cells.collect();
+        if cells.is_empty() { vec![CellId { group, partition: 0 }] } else { cells }
+    }
+
+    /// Result rows of every key of a group at one time.
+    pub fn probe_all(&self, group: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
         let cells = self.cells.iter().filter(|(id, _)| id.group == group);
         let mut all = Vec::new();
         for (_, cell) in cells {
-            all.extend(cell.operator.current_all()?);
+            all.extend(cell.operator.probe_all(at)?);
         }
         Ok(all)
     }

@@ -23,6 +23,7 @@ pub struct SourceProgress {
     /// Minimum over the partitions (µs).
     pub watermark: AtomicI64,
     partitions: Mutex<BTreeMap<u32, PartitionProgress>>,
+    targets: Mutex<BTreeMap<u32, i64>>,
     note: Mutex<Option<String>>,
 }
 
@@ -69,6 +70,7 @@ impl SourceProgress {
             newest_read_at: AtomicI64::new(0),
             watermark: AtomicI64::new(i64::MIN),
             partitions: Mutex::new(BTreeMap::new()),
+            targets: Mutex::new(BTreeMap::new()),
             note: Mutex::new(None),
         }
     }
@@ -90,6 +92,21 @@ impl SourceProgress {
 
     pub fn partitions(&self) -> BTreeMap<u32, PartitionProgress> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether every partition has been read up to the end seen at the start.
+    pub fn caught_up(&self) -> bool {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = self.partitions();
+        targets.iter().all(|(partition, end)| {
+            *end <= 0 || partitions.get(partition).is_some_and(|p| p.next_offset >= *end)
+        })
+    }
+
+    /// The ends seen at the start, exclusive.
+    pub fn set_targets(&self, ends: impl IntoIterator<Item = (u32, i64)>) {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        *targets = ends.into_iter().collect();
     }
 
     /// What the source is waiting for, if anything (for status).

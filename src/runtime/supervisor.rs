@@ -1,7 +1,7 @@
 //! Starts the threads of an engine, answers questions while they run, and stops them in order.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct OpenSource {
     /// Stop reading at these ends (exclusive).
     pub until: Option<Vec<Position>>,
     pub rate: Option<u64>,
+    /// Where reading starts.
+    pub starts: Vec<Position>,
 }
 
 /// Everything an engine starts from.
@@ -63,11 +65,16 @@ pub struct Running {
     pub progress: Arc<Progress>,
     requests: mpsc::Sender<Request>,
     questions: Vec<Sender<Question>>,
+    ends: Mutex<Option<Ends>>,
+    stopping: watch::Sender<bool>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What is waited for when an engine stops.
+struct Ends {
     threads: Vec<JoinHandle<()>>,
     online: tokio::task::JoinHandle<()>,
     committer: tokio::task::JoinHandle<Result<Epoch>>,
-    stopping: watch::Sender<bool>,
-    stop: Arc<AtomicBool>,
 }
 
 /// Messages between lanes and the committer before lanes have to wait.
@@ -119,9 +126,11 @@ pub fn start(from: Start) -> Result<Running> {
         progress,
         requests,
         questions,
-        threads,
-        online: tokio::spawn(online.run()),
-        committer: tokio::spawn(committer.run()),
+        ends: Mutex::new(Some(Ends {
+            threads,
+            online: tokio::spawn(online.run()),
+            committer: tokio::spawn(committer.run()),
+        })),
         stopping,
         stop,
     })
@@ -238,22 +247,27 @@ impl Running {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Whether the engine has stopped, or is about to, by itself or by a failure.
     pub fn is_finished(&self) -> bool {
-        self.committer.is_finished()
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.as_ref().is_none_or(|ends| ends.committer.is_finished())
     }
 
-    /// Waits for the end: the last epoch, or why the engine failed.
-    pub async fn wait(self) -> Result<Epoch> {
-        let result = self.committer.await;
+    /// Waits for the end, once: the last epoch, or why the engine failed.
+    pub async fn wait(&self) -> Result<Epoch> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(ends) = ends else { return Err(gone()) };
+        let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);
-        let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok())
+            // Every thread is joined, also behind one that panicked.
+            let ended: Vec<bool> = ends.threads.into_iter().map(|t| t.join().is_ok()).collect();
+            ended.into_iter().all(|well| well)
         });
         let all_well = joined.await.unwrap_or(false);
         // Its queue is closed now; what it still holds is written or reported.
-        let written = self.online.await.is_ok();
+        let written = ends.online.await.is_ok();
         match result {
             Ok(result) if all_well && written => result,
             Ok(Err(error)) => Err(error),
@@ -302,19 +316,17 @@ impl Running {
         found.ok_or_else(|| Error::unavailable("no partition has been read yet"))
     }
 
-    /// The current values of all keys of a feature, with `_as_of`.
-    pub async fn current_all(&self, feature: usize) -> Result<Vec<RecordBatch>> {
+    /// The output rows of all keys of a feature at one time.
+    pub async fn probe_all(&self, feature: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
         let of = &self.pipeline.features[feature];
         let member = &self.pipeline.groups[of.group].group.members[of.member];
         let mut all = Vec::new();
         for lane in &self.questions {
             let (reply, answer) = oneshot::channel();
-            let question = Question::CurrentAll { group: of.group, reply };
+            let question = Question::ProbeAll { group: of.group, at, reply };
             lane.send(question).map_err(|_| gone())?;
             for result in answer.await.map_err(|_| gone())?? {
-                let as_of = crate::runtime::lane::as_of_column(&result)?;
-                let rows = member.output.evaluate(&result)?;
-                all.push(crate::runtime::lane::with_as_of(&rows, as_of)?);
+                all.push(member.output.evaluate(&result)?);
             }
         }
         Ok(all)

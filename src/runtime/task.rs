@@ -41,8 +41,8 @@ pub enum Question {
         bound: Bound,
         reply: oneshot::Sender<Result<Probed>>,
     },
-    /// Result rows of all keys of a group, each at its newest time.
-    CurrentAll { group: usize, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
+    /// Result rows of all keys of a group at one time.
+    ProbeAll { group: usize, at: EventTime, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
 }
 
 /// From lanes and ingest threads to the committer.
@@ -146,8 +146,8 @@ impl LaneTask {
             Question::Probe { cell, keys, times, bound, reply } => {
                 let _ = reply.send(self.lane.probe(cell, &keys, &times, bound));
             }
-            Question::CurrentAll { group, reply } => {
-                let _ = reply.send(self.lane.current_all(group));
+            Question::ProbeAll { group, at, reply } => {
+                let _ = reply.send(self.lane.probe_all(group, at));
             }
         }
     }

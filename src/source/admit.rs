@@ -450,3 +450,6 @@ fn keep(rows: RecordBatch, index: Vec<u32>, kept: &[u32]) -> Result<(RecordBatch
     }
     Ok((take_record_batch(&rows, &UInt32Array::from(kept.to_vec()))?, records))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,4 +13,6 @@
     reason = "a test says what it expects by failing; helpers of tests are tests too"
 )]
 
+mod command;
+mod poll;
 mod tidy;

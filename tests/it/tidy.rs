@@ -38,7 +38,9 @@ fn read_all(directory: &Path, out: &mut Vec<SourceFile>) {
             continue;
         }
         let relative = path.strip_prefix(repository()).unwrap().to_string_lossy();
-        out.push(SourceFile::new(relative.replace('\\', "/"), fs::read_to_string(&path).unwrap()));
+        // What is not text, such as a program that was built here, has no rules to keep.
+        let Ok(text) = String::from_utf8(fs::read(&path).unwrap()) else { continue };
+        out.push(SourceFile::new(relative.replace('\\', "/"), text));
     }
 }
 

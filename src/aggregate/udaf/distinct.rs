@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 
-use super::numeric::{ArgumentOf, Call, Evaluate, for_each};
+use super::evaluate::{ArgumentOf, Call, Evaluate};
+use super::numeric::for_each;
 use crate::aggregate::distinct::Distinct;
 use crate::aggregate::encoding::{read_count, take, write_count};
 use crate::error::Error;

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, LargeBinaryBuilder, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, LargeBinaryBuilder};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type,
     UInt64Type,
@@ -17,12 +17,12 @@ use datafusion::logical_expr::{
 };
 
 use super::distinct::DistinctNumeric;
+use super::evaluate::{ArgumentOf, Call, Evaluate};
 use crate::aggregate::kind::{AggregateKind, result_type};
 use crate::aggregate::moments::{
-    DecimalMoments, DecimalSums, FloatMoments, FloatSums, IntMoments, IntSums, Moments,
+    DecimalMoments, DecimalSums, FloatMoments, FloatSums, IntMoments, IntSums,
 };
 use crate::error::Error;
-use crate::model::key::{from_ordered_bits, ordered_bits};
 
 /// One of the functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -52,14 +52,6 @@ impl Numeric {
 pub fn one_argument(kind: AggregateKind) -> Error {
     Error::usage(format!("{kind} takes exactly one argument"))
         .with_hint(format!("write {kind}(x), with one expression in the parentheses"))
-}
-
-/// What is called: the function, the (widened) type of its argument and that of its result.
-#[derive(Clone, Debug)]
-pub struct Call {
-    pub kind: AggregateKind,
-    pub input: DataType,
-    pub output: DataType,
 }
 
 /// Calls `$make::<state, Arrow type>(arguments)` for the state that a call needs.
@@ -162,164 +154,6 @@ fn distinct<M: Evaluate, T: ArgumentOf<M>>(call: Call) -> Box<dyn Accumulator> {
 fn groups<M: Evaluate, T: ArgumentOf<M>>(call: Call) -> Box<dyn GroupsAccumulator> {
     Box::new(NumericGroups::<M, T> { states: Vec::new(), heap: 0, call, argument: PhantomData })
 }
-
-/// Arrow types whose values a state takes.
-pub trait ArgumentOf<M: Moments>:
-    ArrowPrimitiveType<Native: Into<M::Value>> + std::fmt::Debug
-{
-}
-
-impl<M: Moments, T: ArrowPrimitiveType<Native: Into<M::Value>> + std::fmt::Debug> ArgumentOf<M>
-    for T
-{
-}
-
-/// The results of a state by call, and its values as hashable keys.
-pub trait Evaluate: Moments {
-    /// A result of type DOUBLE.
-    fn double(&self, call: &Call) -> Option<f64>;
-
-    /// A result that is an integer or an unscaled decimal; NULL if it does not fit.
-    fn whole(&self, call: &Call) -> Option<i128>;
-
-    /// Equal for equal values only.
-    fn key(x: Self::Value) -> i128;
-
-    /// The inverse of [`Self::key`].
-    fn of_key(key: i128) -> Self::Value;
-
-    fn evaluate(&self, call: &Call) -> ScalarValue {
-        match &call.output {
-            DataType::Int64 => ScalarValue::Int64(self.whole(call).map(|x| x as i64)),
-            DataType::UInt64 => ScalarValue::UInt64(self.whole(call).map(|x| x as u64)),
-            DataType::Decimal128(p, s) => ScalarValue::Decimal128(self.whole(call), *p, *s),
-            _ => ScalarValue::Float64(self.double(call)),
-        }
-    }
-
-    fn evaluate_all(states: &[Self], call: &Call) -> ArrayRef {
-        let whole = || states.iter().map(|state| state.whole(call));
-        match &call.output {
-            DataType::Int64 => {
-                let results = whole().map(|x| x.map(|x| x as i64));
-                Arc::new(results.collect::<PrimitiveArray<Int64Type>>())
-            }
-            DataType::UInt64 => {
-                let results = whole().map(|x| x.map(|x| x as u64));
-                Arc::new(results.collect::<PrimitiveArray<UInt64Type>>())
-            }
-            DataType::Decimal128(..) => {
-                let results = whole().collect::<PrimitiveArray<Decimal128Type>>();
-                Arc::new(results.with_data_type(call.output.clone()))
-            }
-            _ => {
-                let results = states.iter().map(|state| state.double(call));
-                Arc::new(results.collect::<PrimitiveArray<Float64Type>>())
-            }
-        }
-    }
-}
-
-/// The precision and scale of the argument.
-fn digits(call: &Call) -> (u8, i8) {
-    match call.input {
-        DataType::Decimal128(precision, scale) => (precision, scale),
-        _ => (38, 0),
-    }
-}
-
-/// Implements [`Evaluate`] for a pair of states: without and with squares.
-macro_rules! evaluate {
-    ($sums:ty, $moments:ty, $key:expr, $of_key:expr,
-     |$state:ident, $call:ident| double: $double:expr, whole: $whole:expr, scale: ($($scale:expr)?)) => {
-        impl Evaluate for $sums {
-            fn double(&self, $call: &Call) -> Option<f64> {
-                let $state = self;
-                $double
-            }
-            fn whole(&self, $call: &Call) -> Option<i128> {
-                let $state = self;
-                $whole
-            }
-            fn key(x: Self::Value) -> i128 {
-                $key(x)
-            }
-            fn of_key(key: i128) -> Self::Value {
-                $of_key(key)
-            }
-        }
-
-        impl Evaluate for $moments {
-            fn double(&self, $call: &Call) -> Option<f64> {
-                let $state = self;
-                match $call.kind {
-                    AggregateKind::VarPop => $state.var_pop($($scale)?),
-                    AggregateKind::VarSamp => $state.var_samp($($scale)?),
-                    AggregateKind::StddevPop => $state.stddev_pop($($scale)?),
-                    AggregateKind::StddevSamp => $state.stddev_samp($($scale)?),
-                    _ => $double,
-                }
-            }
-            fn whole(&self, $call: &Call) -> Option<i128> {
-                let $state = self;
-                $whole
-            }
-            fn key(x: Self::Value) -> i128 {
-                $key(x)
-            }
-            fn of_key(key: i128) -> Self::Value {
-                $of_key(key)
-            }
-        }
-    };
-}
-
-evaluate!(
-    FloatSums,
-    FloatMoments,
-    |x| i128::from(ordered_bits(x)),
-    |key| from_ordered_bits(key as i64),
-    |state, call| double: match call.kind {
-        AggregateKind::Sum => state.sum(),
-        _ => state.avg(),
-    }, whole: {
-        let _ = (state, call);
-        None
-    }, scale: ()
-);
-
-evaluate!(
-    IntSums,
-    IntMoments,
-    |x| x,
-    |key| key,
-    |state, call| double: {
-        let _ = call;
-        state.avg()
-    }, whole: match call.output {
-        DataType::UInt64 => state.sum_u64().ok().flatten().map(i128::from),
-        _ => state.sum_i64().ok().flatten().map(i128::from),
-    }, scale: ()
-);
-
-evaluate!(
-    DecimalSums,
-    DecimalMoments,
-    |x| x,
-    |key| key,
-    |state, call| double: {
-        let _ = (state, call);
-        None
-    }, whole: {
-        let (precision, scale) = digits(call);
-        match call.kind {
-            AggregateKind::Sum => state.sum(precision, scale),
-            _ => state.avg(precision, scale),
-        }
-        .ok()
-        .flatten()
-    }, scale: (digits(call).1)
-);
 
 /// One state: no GROUP BY, OVER, and what DataFusion adapts itself.
 #[derive(Debug)]

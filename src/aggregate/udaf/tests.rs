@@ -185,20 +185,24 @@ async fn sliding_frames_give_the_rounded_rationals_in_every_plan() {
 async fn distinct_filter_and_other_types_are_equal_in_every_plan() {
     let rows = rows(&mut Random::new(3), 400);
     let queries = [
-        "SELECT k, sum(i), avg(i), var(i), stddev_pop(i), min(i), max(i), count(i) FROM t GROUP BY k",
-        "SELECT k, sum(u), avg(u), var_samp(u), sum(d), avg(d), var_pop(d), stddev(d) FROM t GROUP BY k",
+        "SELECT k, sum(i), avg(i), var(i), stddev_pop(i), min(i), max(i), count(i) FROM t \
+         GROUP BY k",
+        "SELECT k, sum(u), avg(u), var_samp(u), sum(d), avg(d), var_pop(d), stddev(d) FROM t \
+         GROUP BY k",
         "SELECT n, sum(r), avg(r), min(r), max(r), min(s), max(s) FROM t GROUP BY n",
         "SELECT n, sum(DISTINCT i % 5), avg(DISTINCT d % 7), var(DISTINCT v), count(DISTINCT v) \
          FROM t GROUP BY n",
         "SELECT n, count(DISTINCT k), sum(v), avg(v) FROM t GROUP BY n",
         "SELECT n, sum(v) FILTER (WHERE i > 5), max(v) FILTER (WHERE k = 1), stddev(d) FILTER \
          (WHERE k > 2), sum(DISTINCT n) FILTER (WHERE k = 3) FROM t GROUP BY n",
-        "SELECT sum(DISTINCT v), count(DISTINCT v), avg(DISTINCT i), sum(v + 0.1), sum(v + 0.2) FROM t",
+        "SELECT sum(DISTINCT v), count(DISTINCT v), avg(DISTINCT i), sum(v + 0.1), \
+         sum(v + 0.2) FROM t",
         "SELECT ts, k, n, sum(i) OVER w, avg(d) OVER w, min(s) OVER w, max(r) OVER w, \
-         count(v) FILTER (WHERE n = 1) OVER w, sum(v) FILTER (WHERE n = 1) OVER w FROM t WINDOW w AS \
-         (PARTITION BY k ORDER BY ts RANGE BETWEEN 30 PRECEDING AND CURRENT ROW)",
+         count(v) FILTER (WHERE n = 1) OVER w, sum(v) FILTER (WHERE n = 1) OVER w FROM t \
+         WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN 30 PRECEDING AND CURRENT ROW)",
         "SELECT ts, k, n, sum(DISTINCT n) OVER w, count(DISTINCT v) OVER w, avg(DISTINCT d) OVER w \
-         FROM t WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN 30 PRECEDING AND 5 PRECEDING)",
+         FROM t WINDOW w AS \
+         (PARTITION BY k ORDER BY ts RANGE BETWEEN 30 PRECEDING AND 5 PRECEDING)",
     ];
     for sql in queries {
         let mut first: Option<Vec<Vec<String>>> = None;

@@ -7,7 +7,7 @@ use rustyline::history::FileHistory;
 use rustyline::{ColorMode, CompletionType, Config, Editor};
 
 use crate::cli::engine::HomeOptions;
-use crate::cli::repl::helper::ShellHelper;
+use crate::cli::repl::assistant::Assistant;
 use crate::cli::repl::shell::{Next, Shell};
 use crate::cli::script::Failure;
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub fn run(shell: &mut Shell<'_>, home: &HomeOptions) -> Result<(), Failure> {
     }
     println!("skewless {}: \\? for help, \\q to leave", env!("CARGO_PKG_VERSION"));
     loop {
-        editor.set_helper(Some(ShellHelper::new(shell.names())));
+        editor.set_helper(Some(Assistant::new(shell.names())));
         let text = match editor.readline(PROMPT) {
             Ok(text) => text,
             Err(ReadlineError::Interrupted) => continue,
@@ -52,7 +52,7 @@ pub fn is_whole(text: &str) -> bool {
     trimmed.starts_with('\\') || word == "exit" || word == "quit" || is_complete(text)
 }
 
-fn new_editor() -> rustyline::Result<Editor<ShellHelper, FileHistory>> {
+fn new_editor() -> rustyline::Result<Editor<Assistant, FileHistory>> {
     // https://no-color.org
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let config = Config::builder()
@@ -66,7 +66,7 @@ fn new_editor() -> rustyline::Result<Editor<ShellHelper, FileHistory>> {
 }
 
 /// Written after every statement, so that a lost connection loses none.
-fn remember(editor: &mut Editor<ShellHelper, FileHistory>, text: &str, history: Option<&PathBuf>) {
+fn remember(editor: &mut Editor<Assistant, FileHistory>, text: &str, history: Option<&PathBuf>) {
     let added = editor.add_history_entry(text.trim_end()).unwrap_or(false);
     let Some(path) = history.filter(|_| added) else { return };
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);

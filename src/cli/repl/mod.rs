@@ -6,15 +6,15 @@
 //! | `shell` | runs statements and backslash commands, prints answers |
 //! | `backslash` | the commands that begin with `\` |
 //! | `editor` | the line editor: history, prompts, when a statement is whole |
-//! | `helper` | what the editor asks while somebody types |
+//! | `assistant` | what the editor asks while somebody types |
 //! | `completion` | what could come next |
 //! | `highlight` | colours |
 //! | `lexer` | SQL in pieces, also while it is half typed |
 
+pub mod assistant;
 pub mod backslash;
 pub mod completion;
 pub mod editor;
-pub mod helper;
 pub mod highlight;
 pub mod lexer;
 pub mod shell;

@@ -57,10 +57,10 @@ fn without_tests(code: &str) -> String {
     for (at, found) in code.match_indices("#[cfg(test)]") {
         let rest = &code[at + found.len()..];
         let stop = rest.find([';', '{']).unwrap_or(rest.len());
-        if rest[stop..].starts_with('{') {
-            let end = block_end(code, at + found.len() + stop);
-            spaces(&mut out[at..end]);
-        }
+        let open = at + found.len() + stop;
+        let declared = rest[stop..].starts_with(';');
+        let end = if declared { open + 1 } else { block_end(code, open) };
+        spaces(&mut out[at..end]);
     }
     String::from_utf8(out).unwrap()
 }

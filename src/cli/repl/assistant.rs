@@ -15,21 +15,21 @@ use crate::cli::repl::editor::is_whole;
 use crate::cli::repl::highlight::{DIM, PROMPT_COLOUR, RESET, highlighted};
 
 /// One for each line that is read: the names are those of that moment.
-pub struct ShellHelper {
+pub struct Assistant {
     names: Names,
     files: FilenameCompleter,
     history: HistoryHinter,
 }
 
-impl ShellHelper {
+impl Assistant {
     pub fn new(names: Names) -> Self {
         Self { names, files: FilenameCompleter::new(), history: HistoryHinter::new() }
     }
 }
 
-impl Helper for ShellHelper {}
+impl Helper for Assistant {}
 
-impl Completer for ShellHelper {
+impl Completer for Assistant {
     type Candidate = Pair;
 
     fn complete(
@@ -47,7 +47,7 @@ impl Completer for ShellHelper {
     }
 }
 
-impl Hinter for ShellHelper {
+impl Hinter for Assistant {
     type Hint = String;
 
     /// The rest of the newest statement that began like this one; what a command takes.
@@ -63,7 +63,7 @@ impl Hinter for ShellHelper {
     }
 }
 
-impl Highlighter for ShellHelper {
+impl Highlighter for Assistant {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         Cow::Owned(highlighted(line))
     }
@@ -81,7 +81,7 @@ impl Highlighter for ShellHelper {
     }
 }
 
-impl Validator for ShellHelper {
+impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let whole = is_whole(context.input());
         Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })

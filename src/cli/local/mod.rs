@@ -1,0 +1,117 @@
+//! [`Engine`] on a home directory: the commands' side of everything below `cli`.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `definitions` | the catalog of the home: load, plan, create, drop, apply |
+//! | `describe` | SHOW, DESCRIBE, EXPLAIN as rows and text |
+//! | `query` | plain SELECT and COPY |
+//! | `start` | from definitions and the last checkpoint to a running engine |
+//! | `run` | runs it until told to stop, with progress and HTTP |
+//! | `saved_state` | the state of an engine that does not run |
+//! | `get` | one entity: from the running engine, Redis, or the saved state |
+//! | `backfill` | final rows over history, and their comparison |
+//! | `status` | what is known without and with a running engine |
+//! | `produce` | rows to a Kafka topic |
+
+mod backfill;
+mod definitions;
+mod describe;
+mod get;
+mod produce;
+mod query;
+mod run;
+mod saved_state;
+mod start;
+mod status;
+
+use async_trait::async_trait;
+
+use crate::checkpoint::home::Home;
+use crate::cli::engine::{
+    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine,
+    GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions,
+    RunSummary, Status,
+};
+use crate::cli::progress::ProgressLine;
+use crate::cli::signal::Stop;
+use crate::error::Result;
+use crate::sql::ast::Statement;
+
+/// The engine of one home, in this process.
+#[derive(Debug)]
+pub struct LocalEngine {
+    home: Home,
+    options: HomeOptions,
+}
+
+impl LocalEngine {
+    /// Reads the definitions once, to report a damaged home before anything else happens.
+    pub fn open(options: &HomeOptions) -> Result<Self> {
+        let engine = Self { home: Home::new(&options.home), options: options.clone() };
+        engine.catalog()?;
+        Ok(engine)
+    }
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn execute(&self, statement: &Statement) -> Result<Output> {
+        match statement {
+            Statement::Query(query) => self.query(query).await,
+            Statement::Copy(copy) => self.copy(copy).await,
+            Statement::Show(show) => self.show(show),
+            Statement::Describe(describe) => self.describe(describe),
+            Statement::Explain(explain) => self.explain(explain).await,
+            Statement::CreateSource(_) | Statement::CreateFeature(_) | Statement::Drop(_) => {
+                self.define(statement).map(Output::Done)
+            }
+        }
+    }
+
+    async fn names(&self) -> Result<Names> {
+        self.known_names()
+    }
+
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>> {
+        self.apply_all(statements, options)
+    }
+
+    async fn run(
+        &self,
+        options: &RunOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<RunSummary> {
+        self.run_until_stopped(options, progress, stop).await
+    }
+
+    async fn backfill(
+        &self,
+        options: &BackfillOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<BackfillSummary> {
+        self.backfill_feature(options, progress, stop).await
+    }
+
+    async fn get(&self, options: &GetOptions) -> Result<Answer> {
+        self.get_entity(options).await
+    }
+
+    async fn status(&self) -> Result<Status> {
+        self.status_now().await
+    }
+
+    async fn produce(
+        &self,
+        options: &ProduceOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<ProduceSummary> {
+        produce::produce_rows(options, progress, stop).await
+    }
+
+    async fn compare(&self, feature: &str, url: &str) -> Result<Comparison> {
+        self.compare_with(feature, url).await
+    }
+}

@@ -1,0 +1,133 @@
+//! The state of an engine that does not run, read from its last checkpoint: lanes without threads
+//! answer the same probes.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use async_trait::async_trait;
+
+use crate::batch::adhoc::CurrentValues;
+use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::recover::Recovered;
+use crate::checkpoint::store::CheckpointStore;
+use crate::cli::engine::RunOptions;
+use crate::cli::local::LocalEngine;
+use crate::error::{Error, Result};
+use crate::model::time::EventTime;
+use crate::offline::store::Stores;
+use crate::operator::operator::{Bound, Probed};
+use crate::runtime::lane::Lane;
+use crate::runtime::pipeline::Pipeline;
+use crate::runtime::saved;
+
+/// State as the last checkpoint left it.
+pub(super) struct SavedState {
+    pub pipeline: Arc<Pipeline>,
+    manifest: Manifest,
+    lane: Lane,
+}
+
+impl LocalEngine {
+    async fn last_checkpoint(&self) -> Result<Option<Recovered>> {
+        if !self.home.checkpoints().exists() {
+            return Ok(None);
+        }
+        let url = self.home.checkpoints().display().to_string();
+        CheckpointStore::open(&url, Arc::new(Stores::default()))?.latest().await
+    }
+
+    pub(super) async fn last_manifest(&self) -> Result<Option<Manifest>> {
+        Ok(self.last_checkpoint().await?.map(|recovered| recovered.manifest))
+    }
+
+    /// Loads the saved state; `None` before the first checkpoint.
+    pub(super) async fn saved_state(&self) -> Result<Option<SavedState>> {
+        let Some(recovered) = self.last_checkpoint().await? else { return Ok(None) };
+        let catalog = self.catalog()?;
+        let all = RunOptions {
+            features: Vec::new(),
+            until: None,
+            http: None,
+            lanes: None,
+            checkpoint_interval: std::time::Duration::ZERO,
+        };
+        let planned = self.planned(&catalog, &all, Some(&recovered))?;
+        let pipeline = Arc::new(Pipeline::build(planned)?);
+        let restored = saved::restore(&recovered, &pipeline).await?;
+        let mut lane = Lane::new(pipeline.groups.clone());
+        for (id, snapshot) in &restored.cells {
+            lane.restore(*id, snapshot)?;
+        }
+        Ok(Some(SavedState { pipeline, manifest: recovered.manifest, lane }))
+    }
+}
+
+impl SavedState {
+    /// The number of a feature.
+    pub fn feature(&self, name: &str) -> Result<usize> {
+        let found = self.pipeline.feature(name);
+        found.ok_or_else(|| Error::usage(format!("feature '{name}' has no saved state")))
+    }
+
+    /// "Now" of a feature: the newest event time its source had admitted.
+    pub fn serving_time(&self, feature: usize) -> Result<Option<EventTime>> {
+        let of = &self.pipeline.features[feature];
+        let admission = saved::admission(&self.manifest, &self.pipeline.sources[of.source].def.name)?;
+        Ok(admission.as_ref().and_then(saved::newest_event))
+    }
+
+    /// The watermark before which state is incomplete.
+    pub fn horizon(&self, feature: usize) -> EventTime {
+        let of = &self.pipeline.features[feature];
+        let source = self.manifest.sources.get(&self.pipeline.sources[of.source].def.name);
+        source.and_then(|s| s.watermark).map_or(EventTime::NEG_INFINITY, EventTime)
+    }
+
+    /// `f(key, at)` of one key: output rows and whether the key is known.
+    pub fn probe(&self, feature: usize, keys: &[ArrayRef], at: EventTime) -> Result<Probed> {
+        let of = &self.pipeline.features[feature];
+        let member = &self.pipeline.groups[of.group].group.members[of.member];
+        let mut found: Option<Probed> = None;
+        for id in self.lane.cells_of(of.group) {
+            let mut probed = self.lane.probe(id, keys, &[at], Bound::Inclusive)?;
+            let present = probed.present.contains(&true);
+            probed.rows = member.output.evaluate(&probed.rows)?;
+            if found.is_none() || present {
+                found = Some(probed);
+            }
+        }
+        found.ok_or_else(|| Error::internal("a group without an operator"))
+    }
+
+    /// Output rows of every key at one time.
+    pub fn probe_all(&self, feature: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
+        let of = &self.pipeline.features[feature];
+        let member = &self.pipeline.groups[of.group].group.members[of.member];
+        let results = self.lane.probe_all(of.group, at)?;
+        results.iter().map(|result| member.output.evaluate(result)).collect()
+    }
+}
+
+/// Current values for plain SQL.
+pub(super) struct Current {
+    pub engine: LocalEngine,
+}
+
+#[async_trait]
+impl CurrentValues for Current {
+    async fn current(&self, feature: &str) -> Result<Vec<RecordBatch>> {
+        if let Some(running) = self.engine.home.running()? {
+            return Err(Error::not_yet(format!(
+                "SELECT from the current values of '{feature}' while an engine runs (pid {})",
+                running.pid
+            ))
+            .with_hint("skewless get FEATURE KEY, or SELECT … FROM HISTORY(feature)"));
+        }
+        let Some(state) = self.engine.saved_state().await? else { return Ok(Vec::new()) };
+        let number = state.feature(feature)?;
+        match state.serving_time(number)? {
+            Some(at) => state.probe_all(number, at),
+            None => Ok(Vec::new()),
+        }
+    }
+}

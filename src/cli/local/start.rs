@@ -1,0 +1,298 @@
+//! From the definitions of a home and its last checkpoint to a running engine.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
+use crate::catalog::persist;
+use crate::catalog::registry::Catalog;
+use crate::catalog::source::{Connector, SourceDef};
+use crate::checkpoint::home::HomeLock;
+use crate::checkpoint::recover::Recovered;
+use crate::checkpoint::store::CheckpointStore;
+use crate::cli::engine::{RunOptions, Until};
+use crate::cli::local::LocalEngine;
+use crate::error::{Error, Result};
+use crate::format::dead_letter::dead_letter_schema;
+use crate::model::epoch::Epoch;
+use crate::model::key::KEY_GROUPS;
+use crate::offline::archive;
+use crate::offline::layout::{DayOf, segment};
+use crate::offline::store::{Location, Stores};
+use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
+use crate::online::redis::RedisStore;
+use crate::online::store::{OnlineFeature, OnlineStore};
+use crate::runtime::committer::Stop;
+use crate::runtime::online::Target;
+use crate::runtime::outputs::{Output, Outputs};
+use crate::runtime::pipeline::{Pipeline, Planned};
+use crate::runtime::saved;
+use crate::runtime::supervisor::{OpenSource, Running, Start, start};
+use crate::source::admit::Judgement;
+use crate::source::file::FileSource;
+use crate::source::intake::Intake;
+use crate::source::source::Source;
+
+/// A running engine and its right to the home.
+pub(super) struct Started {
+    pub running: Arc<Running>,
+    pub lock: HomeLock,
+    /// What recovery had to pass over.
+    pub warnings: Vec<String>,
+}
+
+impl LocalEngine {
+    /// Directory of the dead letters of a source.
+    pub(super) fn dead_letter_url(&self, def: &SourceDef) -> String {
+        let folder = segment(&def.name);
+        match &def.options.dead_letter {
+            Some(url) => format!("{}/{folder}", url.trim_end_matches('/')),
+            None => self.home.dead_letter().join(folder).display().to_string(),
+        }
+    }
+
+    fn offline_url(&self, def: &FeatureDef) -> Option<String> {
+        match &def.options.offline {
+            OfflineStoreDef::Home => Some(self.home.offline().display().to_string()),
+            OfflineStoreDef::Url(url) => Some(url.clone()),
+            OfflineStoreDef::None => None,
+        }
+    }
+
+    /// Directory of the final rows of a feature; `None` = not kept.
+    pub(super) fn final_rows_url(&self, def: &FeatureDef) -> Option<String> {
+        let folder = crate::offline::layout::feature_folder(&def.name, def.version);
+        self.offline_url(def).map(|url| format!("{}/{folder}", url.trim_end_matches('/')))
+    }
+
+    /// Recovers the home and starts its engine.
+    pub(super) async fn start(&self, options: &RunOptions) -> Result<Started> {
+        let lock = self.home.lock()?;
+        let catalog = self.catalog()?;
+        let stores = Arc::new(Stores::default());
+        let url = self.home.checkpoints().display().to_string();
+        let mut checkpoints = CheckpointStore::open(&url, stores.clone())?;
+        let recovered = checkpoints.latest().await?;
+        let planned = self.planned(&catalog, options, recovered.as_ref())?;
+        let pipeline = Arc::new(Pipeline::build(planned)?);
+        refuse_ended(&pipeline, recovered.as_ref())?;
+        let epoch = recovered.as_ref().map_or(Epoch(0), Recovered::epoch);
+        let mut outputs = self.outputs(&pipeline, epoch).await?;
+        let restored = match &recovered {
+            Some(recovered) => saved::restore(recovered, &pipeline).await?,
+            None => saved::Restored::default(),
+        };
+        for (id, rows) in &restored.carried {
+            outputs.take(*id, rows)?;
+        }
+        let sources = open_sources(&pipeline, recovered.as_ref(), options.until).await?;
+        self.record_starts(catalog, &pipeline, &sources)?;
+        let running = start(Start {
+            targets: online_targets(&pipeline).await?,
+            sources,
+            state: restored.cells,
+            outputs,
+            checkpoints,
+            epoch,
+            generation: recovered.as_ref().map_or(1, |r| r.manifest.generation + 1),
+            lanes: lanes(options),
+            checkpoint_interval: checkpoint_interval(options, &pipeline),
+            at_end: options.until.map(|until| match until {
+                Until::End => Stop::Finalise,
+                Until::Now => Stop::Checkpoint,
+            }),
+            pipeline,
+        })?;
+        let warnings = recovered.map_or_else(Vec::new, |r| r.warnings);
+        Ok(Started { running: Arc::new(running), lock, warnings })
+    }
+
+    /// The features to run, planned, each with the group of state it continues.
+    pub(super) fn planned(
+        &self,
+        catalog: &Catalog,
+        options: &RunOptions,
+        recovered: Option<&Recovered>,
+    ) -> Result<Vec<Planned>> {
+        for name in &options.features {
+            catalog.feature(name)?;
+        }
+        let mut planned = Vec::new();
+        for def in catalog.features() {
+            if !options.features.is_empty() && !options.features.contains(&def.name) {
+                continue;
+            }
+            let plan = self.plan_of(catalog, def)?;
+            let source = catalog.source(&plan.source)?.clone();
+            let manifest = recovered.map(|r| &r.manifest);
+            let start = saved::start_of(manifest, &def.name, def.version);
+            planned.push(Planned { feature: self.effective(def), plan, source, start });
+        }
+        if planned.is_empty() {
+            return Err(Error::usage(format!("{} defines no features", self.home.path().display()))
+                .with_hint("apply a file first: skewless apply FILE"));
+        }
+        Ok(planned)
+    }
+
+    async fn outputs(&self, pipeline: &Pipeline, committed: Epoch) -> Result<Outputs> {
+        let mut outputs =
+            Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
+        for feature in &pipeline.features {
+            let Some(url) = self.offline_url(&feature.def) else {
+                outputs.features.push(None);
+                continue;
+            };
+            let store = Location::resolve(&url)?;
+            let spec = DatedSpec::of(&feature.plan, &store, "all")?;
+            let interval = feature.def.options.offline_interval_us;
+            outputs.features.push(Some(output(spec, interval, committed).await?));
+        }
+        let interval = crate::limits::OFFLINE_INTERVAL_US;
+        for source in &pipeline.sources {
+            let def = &source.def;
+            outputs.archives.push(match (&def.options.history, def.options.archive) {
+                (Some(url), true) => {
+                    let location = Location::resolve(url)?;
+                    archive::check_directory(&def.name, &location).await?;
+                    let spec = archive::spec(def, location, "all")?;
+                    Some(output(spec, interval, committed).await?)
+                }
+                _ => None,
+            });
+            let schema = dead_letter_schema();
+            let day = DayOf::columns(&schema, &["event_time", "timestamp"], false)?;
+            let location = Location::resolve(&self.dead_letter_url(def))?;
+            let spec =
+                DatedSpec { location, schema, day, writer: "all".to_owned(), metadata: vec![] };
+            outputs.dead.push(output(spec, interval, committed).await?);
+        }
+        Ok(outputs)
+    }
+
+    /// Notes where the input of features that run for the first time starts.
+    fn record_starts(
+        &self,
+        mut catalog: Catalog,
+        pipeline: &Pipeline,
+        sources: &[OpenSource],
+    ) -> Result<()> {
+        let mut changed = false;
+        for feature in &pipeline.features {
+            if catalog.feature_entry(&feature.def.name)?.start.is_some() {
+                continue;
+            }
+            let positions: BTreeMap<u32, i64> =
+                sources[feature.source].starts.iter().map(|p| (p.partition, p.offset)).collect();
+            let start = serde_json::to_string(&positions)
+                .map_err(|e| Error::internal(format!("positions: {e}")))?;
+            catalog.set_start(&feature.def.name, start)?;
+            changed = true;
+        }
+        if changed { persist::save(self.home.path(), &catalog) } else { Ok(()) }
+    }
+}
+
+async fn output(spec: DatedSpec, interval_us: i64, committed: Epoch) -> Result<Output> {
+    spec.location.check_writable().await?;
+    abort_after(&spec.location, committed).await?;
+    let interval = Duration::from_micros(u64::try_from(interval_us).unwrap_or(0));
+    Ok(Output::new(DatedWriter::new(spec), interval))
+}
+
+fn refuse_ended(pipeline: &Pipeline, recovered: Option<&Recovered>) -> Result<()> {
+    let Some(recovered) = recovered else { return Ok(()) };
+    for source in &pipeline.sources {
+        let name = &source.def.name;
+        if recovered.manifest.sources.get(name).is_some_and(|saved| saved.ended) {
+            return Err(Error::usage(format!(
+                "source '{name}' has ended: every window was closed by `run --until end`"
+            ))
+            .with_hint("use a new --home to stream it again, or --until now for runs to continue"));
+        }
+    }
+    Ok(())
+}
+
+fn lanes(options: &RunOptions) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    options.lanes.unwrap_or(cores).clamp(1, KEY_GROUPS)
+}
+
+/// The shortest of the option and the features' `offline.interval`.
+fn checkpoint_interval(options: &RunOptions, pipeline: &Pipeline) -> Duration {
+    let intervals = pipeline.features.iter().map(|f| f.def.options.offline_interval_us);
+    let shortest = intervals.filter_map(|us| u64::try_from(us).ok()).min();
+    let shortest = shortest.map_or(options.checkpoint_interval, Duration::from_micros);
+    shortest.min(options.checkpoint_interval).max(Duration::from_millis(100))
+}
+
+/// Opens every source where the checkpoint left it, or at its start.
+async fn open_sources(
+    pipeline: &Arc<Pipeline>,
+    recovered: Option<&Recovered>,
+    until: Option<Until>,
+) -> Result<Vec<OpenSource>> {
+    let mut opened = Vec::new();
+    for of in &pipeline.sources {
+        let def = of.def.clone();
+        let state = match recovered {
+            Some(recovered) => saved::admission(&recovered.manifest, &def.name)?,
+            None => None,
+        };
+        let compute = super::definitions::compute(&def)?;
+        // Sources block: they have a thread of their own, also while they are opened.
+        let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
+            let mut source = connect(&def)?;
+            let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
+            let mut starts = source.starts()?;
+            if let Some(state) = &state {
+                intake.admission_mut().restore(state);
+                for start in &mut starts {
+                    let saved = state.partitions.iter().find(|p| p.partition == start.partition);
+                    start.offset = saved.map_or(start.offset, |saved| saved.next_offset);
+                }
+            }
+            let until = match until {
+                Some(_) => Some(source.ends()?),
+                None => None,
+            };
+            source.seek(&starts)?;
+            let rate = def.options.datagen_rate;
+            Ok(OpenSource { source, intake, until, rate, starts })
+        });
+        let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
+        opened.push(open?);
+    }
+    Ok(opened)
+}
+
+fn connect(def: &Arc<SourceDef>) -> Result<Box<dyn Source>> {
+    match def.options.connector {
+        Connector::File => Ok(Box::new(FileSource::new(def)?)),
+        Connector::Kafka => Err(Error::not_yet("kafka")),
+        Connector::Datagen => Err(Error::not_yet("datagen")),
+    }
+}
+
+/// Where current values are written, by number of the feature; one connection per URL.
+async fn online_targets(pipeline: &Pipeline) -> Result<HashMap<usize, Target>> {
+    let mut stores: BTreeMap<String, Arc<dyn OnlineStore>> = BTreeMap::new();
+    let mut targets = HashMap::new();
+    for (number, feature) in pipeline.features.iter().enumerate() {
+        let OnlineStoreDef::Redis(url) = &feature.def.options.online else { continue };
+        let store = match stores.get(url) {
+            Some(store) => store.clone(),
+            None => {
+                let store: Arc<dyn OnlineStore> = Arc::new(RedisStore::open(url)?);
+                store.ping().await?;
+                stores.insert(url.clone(), store.clone());
+                store
+            }
+        };
+        let feature = OnlineFeature::of(&feature.plan, &feature.def.options.online_key)?;
+        targets.insert(number, Target { feature, store });
+    }
+    Ok(targets)
+}
