@@ -9,6 +9,7 @@ mod random;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use harness::modes::Sabotage;
 use harness::run::Mode;
 use harness::script::{Record, parse};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -86,6 +87,14 @@ fn main() {
         }));
         trials.push(Trial::test(format!("random/{}", shape.name), move || {
             on_big_stack(move || async move { random::trial::parity(&shape).await })
+        }));
+    }
+    for fault in Sabotage::FAULTS {
+        trials.push(Trial::test(format!("sabotage/{fault:?}"), move || {
+            on_big_stack(move || async move {
+                let shape = random::shapes::all().remove(0);
+                random::trial::sabotage(&shape, fault).await
+            })
         }));
     }
     libtest_mimic::run(&arguments, trials).exit();

@@ -43,6 +43,24 @@ pub struct Outcome {
     pub counts: Counts,
 }
 
+/// A deliberate fault: a test that cannot fail proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    None,
+    /// Admission allows a microsecond more.
+    Delay,
+    /// A batch does not reach its lane.
+    LostBatch,
+    /// A restored lane starts without its state.
+    LostState,
+    /// What was put out after the cut stays.
+    KeptOutput,
+}
+
+impl Sabotage {
+    pub const FAULTS: [Self; 4] = [Self::Delay, Self::LostBatch, Self::LostState, Self::KeptOutput];
+}
+
 /// How a stream is stepped.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps {
@@ -51,6 +69,7 @@ pub struct Steps {
     pub chunk_max: usize,
     /// How many times the engine dies and continues from its last cut.
     pub restores: usize,
+    pub sabotage: Sabotage,
 }
 
 impl Input {
@@ -294,6 +313,8 @@ impl Stream<'_> {
     fn step(&mut self, lane: usize) -> Result<bool> {
         let Some(message) = self.queues[lane].pop_front() else { return Ok(false) };
         match message {
+            Message::Rows(_, rows)
+                if self.steps.sabotage == Sabotage::LostBatch && rows.num_rows() % 2 == 1 => {}
             Message::Rows(cell, rows) => self.lanes[lane].on_batch(cell, &rows)?,
             Message::Watermark(cell, watermark) => {
                 let mut outlet = Finals(&mut self.outcome.finals);
@@ -344,14 +365,25 @@ impl Stream<'_> {
             let watermark = self.intake.admission().watermark(p as u32);
             self.watermarks.insert(p, watermark);
         }
-        for (finals, kept) in self.outcome.finals.iter_mut().zip(&cut.finals) {
-            finals.truncate(*kept);
+        if self.steps.sabotage != Sabotage::KeptOutput {
+            for (finals, kept) in self.outcome.finals.iter_mut().zip(&cut.finals) {
+                finals.truncate(*kept);
+            }
         }
         self.outcome.admitted.truncate(cut.admitted);
         self.outcome.dead.truncate(cut.dead);
         self.outcome.counts = cut.counts;
         self.queues = (0..count).map(|_| VecDeque::new()).collect();
         self.lanes = (0..count).map(|_| Lane::new(self.groups.clone())).collect();
+        if self.steps.sabotage == Sabotage::LostState {
+            return Ok(());
+        }
+        self.restore_lanes(cut)
+    }
+
+    /// Every lane takes the shards it owns now.
+    fn restore_lanes(&mut self, cut: &Cut) -> Result<()> {
+        let count = self.lanes.len();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             for (id, snapshot) in &cut.state {
                 let mine = |shard: &Shard| match shard {

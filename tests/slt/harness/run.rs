@@ -22,7 +22,7 @@ use super::check::{canonical, lane_groups, same_rows, same_types};
 use super::engine::{Engine, Feature, compute};
 use super::layout;
 use super::log::{Message, Partition};
-use super::modes::{Input, Outcome, Steps, batch, stream};
+use super::modes::{Input, Outcome, Sabotage, Steps, batch, stream};
 use super::render::{letters, lines};
 use super::rng::{Rng, seed_of};
 use super::script::{LogRecord, Record, RecordKind};
@@ -171,10 +171,12 @@ impl File {
         let mut rng = Rng::new(self.seed ^ 0x5EED);
         let steps = match self.mode {
             Mode::Batch => return batch(input, plans, 2, 8192).await.map_err(fail),
-            Mode::Stream => Steps { lanes: 2, chunk_max: 8, restores: 0 },
-            Mode::StreamRestore => Steps { lanes: 3, chunk_max: 3, restores: 4 },
-            Mode::StreamSplit => Steps { lanes: 4, chunk_max: 2, restores: 0 },
+            Mode::Stream => (2, 8, 0),
+            Mode::StreamRestore => (3, 3, 4),
+            Mode::StreamSplit => (4, 2, 0),
         };
+        let (lanes, chunk_max, restores) = steps;
+        let steps = Steps { lanes, chunk_max, restores, sabotage: Sabotage::None };
         stream(input, &groups, plans.len(), steps, &mut rng).map_err(fail)
     }
 

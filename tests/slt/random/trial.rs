@@ -17,7 +17,7 @@ use crate::harness::engine::Engine;
 use crate::harness::judge::Verdict;
 use crate::harness::log::Partition;
 use crate::harness::model::Row;
-use crate::harness::modes::{Input, Outcome, Steps, batch, stream};
+use crate::harness::modes::{Input, Outcome, Sabotage, Steps, batch, stream};
 use crate::harness::rng::{Rng, seed_of};
 use crate::harness::stock::Oracle;
 use crate::harness::value::{Val, difference, multiset, rows};
@@ -74,28 +74,46 @@ impl Planned<'_> {
     }
 }
 
-/// History and stream against the oracles.
-pub async fn parity(shape: &Shape) -> Result<(), String> {
+async fn plan(shape: &Shape) -> Result<Planned<'_>, String> {
     let fail = |e: skewless::error::Error| format!("{e}\n{}", shape.query);
     let mut engine = Engine::default();
     engine.execute(&data::create_source()).map_err(fail)?;
     engine.execute(&format!("CREATE FEATURE f AS {}", shape.query)).map_err(fail)?;
     let groups = lane_groups(&[&engine.features[0].plan], &[]).map_err(fail)?;
-    let planned = Planned { shape, engine, groups, oracle: oracle(shape).await? };
-    for (number, seed) in seeds(&shape.name).into_iter().enumerate() {
-        case(&planned, seed, number)
+    Ok(Planned { shape, engine, groups, oracle: oracle(shape).await? })
+}
+
+/// History and stream against the oracles.
+pub async fn parity(shape: &Shape) -> Result<(), String> {
+    let planned = plan(shape).await?;
+    for seed in seeds(&shape.name) {
+        case(&planned, seed, Sabotage::None)
             .await
             .map_err(|e| format!("{e}\n{}\n{}", reproduce("random", shape, seed), shape.query))?;
     }
     Ok(())
 }
 
-async fn case(planned: &Planned<'_>, seed: u64, number: usize) -> Result<(), String> {
+/// A fault must be noticed within 64 cases.
+pub async fn sabotage(shape: &Shape, fault: Sabotage) -> Result<(), String> {
+    let planned = plan(shape).await?;
+    for seed in 0..64 {
+        if case(&planned, seed, fault).await.is_err() {
+            return Ok(());
+        }
+    }
+    Err(format!("{fault:?} was not noticed"))
+}
+
+async fn case(planned: &Planned<'_>, seed: u64, sabotage: Sabotage) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let log = data::generate(&mut rng, &planned.shape.edges);
     let admitted = log.admitted();
-    let expected = expectations(planned, &admitted, seed.is_multiple_of(4) || number == 0).await?;
-    let input = input(planned, &log);
+    let expected = expectations(planned, &admitted, seed.is_multiple_of(4)).await?;
+    let mut input = input(planned, &log);
+    if sabotage == Sabotage::Delay {
+        Arc::make_mut(&mut input.def).watermark.delay_us += 1;
+    }
     let partitions = 1 + rng.below(3);
     let batch_size = *rng.pick(&[1, 3, 8192]);
     let fail = |mode: String| move |e: skewless::error::Error| format!("{mode}: {e}");
@@ -106,6 +124,7 @@ async fn case(planned: &Planned<'_>, seed: u64, number: usize) -> Result<(), Str
         lanes: 1 + rng.below(4),
         chunk_max: *rng.pick(&[1, 4, 100]),
         restores: *rng.pick(&[0, 0, 1, 3]),
+        sabotage,
     };
     let mode = format!("stream {steps:?}");
     let run = stream(&input, &planned.groups, 1, steps, &mut rng);
