@@ -3,6 +3,13 @@
 //! no code with the engine. One process, libtest-mimic; `SKEWLESS_CASES` scales the random part,
 //! `SKEWLESS_SEED` repeats one case.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing; helpers of tests are tests too"
+)]
+
 mod harness;
 mod random;
 

@@ -99,7 +99,9 @@ pub fn aggregate(name: &str, distinct: bool, input: Input, values: &[Val]) -> Va
     let n = BigRational::from_integer(BigInt::from(numbers.len()));
     let sum: BigRational = numbers.iter().sum();
     match (name, input) {
-        ("sum", Input::Signed) => sum.to_integer().to_i64().map_or(Val::Null, |x| Val::Int(x.into())),
+        ("sum", Input::Signed) => {
+            sum.to_integer().to_i64().map_or(Val::Null, |x| Val::Int(x.into()))
+        }
         ("sum", Input::Unsigned) => {
             sum.to_integer().to_u64().map_or(Val::Null, |x| Val::Int(x.into()))
         }
@@ -151,7 +153,11 @@ pub fn self_check() -> Result<(), String> {
         ("var_pop", f(&[1.0, 2.0, 3.0, 4.0]), 1.25),
         ("var_samp", f(&[1.0, 3.0]), 2.0),
         ("stddev_pop", f(&[1.0, 3.0]), 1.0),
-        ("avg", vec![Val::Int(i64::MAX.into()), Val::Int((i64::MAX - 1).into())], 9.223372036854776e18),
+        (
+            "avg",
+            vec![Val::Int(i64::MAX.into()), Val::Int((i64::MAX - 1).into())],
+            9.223372036854776e18,
+        ),
     ];
     for (name, values, expected) in cases {
         let input = if matches!(values[0], Val::Int(_)) { Input::Signed } else { Input::Float };

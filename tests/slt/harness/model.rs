@@ -61,19 +61,31 @@ impl Model {
         let mut rows: Vec<&Row> = admitted.iter().filter(passes).collect();
         rows.sort_by_key(|r| (r.us, r.partition, r.offset));
         match &self.windows {
-            Windows::Trailing(frames) => rows.iter().map(|at| {
-                let peers: Vec<&Row> = rows.iter().filter(|r| self.same(r, at)).copied().collect();
-                let calls = self.calls.iter();
-                let values = calls.map(|c| call(c, inputs, &framed(frames[c.frame], &peers, at)));
-                self.key(at).into_iter().chain(values).chain([Val::Time(at.us)]).collect()
-            }).collect(),
+            Windows::Trailing(frames) => rows
+                .iter()
+                .map(|at| {
+                    let peers: Vec<&Row> =
+                        rows.iter().filter(|r| self.same(r, at)).copied().collect();
+                    let calls = self.calls.iter();
+                    let values =
+                        calls.map(|c| call(c, inputs, &framed(frames[c.frame], &peers, at)));
+                    self.key(at).into_iter().chain(values).chain([Val::Time(at.us)]).collect()
+                })
+                .collect(),
             Windows::Group { size, slide, offset } => {
                 self.groups(&rows, inputs, *size, *slide, *offset)
             }
         }
     }
 
-    fn groups(&self, rows: &[&Row], inputs: &[Input], size: i64, slide: i64, offset: i64) -> Vec<Vec<Val>> {
+    fn groups(
+        &self,
+        rows: &[&Row],
+        inputs: &[Input],
+        size: i64,
+        slide: i64,
+        offset: i64,
+    ) -> Vec<Vec<Val>> {
         let mut out: Vec<Vec<Val>> = Vec::new();
         let mut seen: Vec<(&Row, i64)> = Vec::new();
         for at in rows {
@@ -81,7 +93,8 @@ impl Model {
             while start + size > at.us {
                 if !seen.iter().any(|(r, s)| *s == start && self.same(r, at)) {
                     seen.push((at, start));
-                    let within = |r: &&&Row| self.same(r, at) && start <= r.us && r.us < start + size;
+                    let within =
+                        |r: &&&Row| self.same(r, at) && start <= r.us && r.us < start + size;
                     let inside: Vec<&Row> = rows.iter().filter(within).copied().collect();
                     let values = self.calls.iter().map(|c| call(c, inputs, &inside));
                     let bounds = [Val::Time(start), Val::Time(start + size)];

@@ -18,7 +18,7 @@ use skewless::model::time::EventTime;
 use skewless::plan::dataflow::FeaturePlan;
 use skewless::runtime::exchange::{lane_of, split};
 use skewless::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
-use skewless::source::admit::{Admitted, AdmissionState, Compute, Counts, Judgement};
+use skewless::source::admit::{AdmissionState, Admitted, Compute, Counts, Judgement};
 use skewless::source::intake::Intake;
 use skewless::state::snapshot::Snapshot;
 
@@ -76,7 +76,6 @@ impl Input {
     fn intake(&self) -> Result<Intake> {
         Intake::new(self.def.clone(), Judgement::Stream, self.compute.clone())
     }
-
 }
 
 /// Everything a log admits, partition after partition.

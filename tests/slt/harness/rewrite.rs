@@ -335,7 +335,10 @@ fn call(
         // Stock SUM lets a DECIMAL(38) grow beyond 38 digits and wrap.
         ("sum", Input::Decimal(p, _)) if !distinct && p <= 28 => return Ok(None),
         ("min" | "max", kind) if kind != Input::Float => return Ok(None),
-        ("sum" | "avg" | "min" | "max" | "var_pop" | "var_samp" | "stddev_pop" | "stddev_samp", _) => {
+        (
+            "sum" | "avg" | "min" | "max" | "var_pop" | "var_samp" | "stddev_pop" | "stddev_samp",
+            _,
+        ) => {
             let suffix = if distinct { "_distinct" } else { "" };
             format!("oracle_{name}{suffix}(array_agg({arg}) {} {over})", filter(&condition))
         }
@@ -373,7 +376,5 @@ fn positional(
         return format!("array_element(array_agg({arg}) {filter} {over}, {at})");
     }
     let which = if first { "first" } else { "last" };
-    format!(
-        "oracle_{which}(array_agg(_rn) {filter} {over}, array_agg({arg}) {filter} {over})"
-    )
+    format!("oracle_{which}(array_agg(_rn) {filter} {over}, array_agg({arg}) {filter} {over})")
 }

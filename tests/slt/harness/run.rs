@@ -125,7 +125,9 @@ impl File {
         match error {
             None => Err(format!("succeeded, expected: {pattern}")),
             Some(message) if matches(pattern, &message) => Ok(()),
-            Some(message) => Err(format!("another error\n  expected {pattern}\n  got      {message}")),
+            Some(message) => {
+                Err(format!("another error\n  expected {pattern}\n  got      {message}"))
+            }
         }
     }
 

@@ -127,7 +127,8 @@ pub fn self_check() -> Result<(), String> {
                 oracle f none because\n\nlog fixed ties\n";
     let records = parse(text)?;
     let shown = format!("{records:?}");
-    let parts = ["sql: \"A\\nB\"", "no such .*", "partition: 2", "\"1 2.0\"", "FixedLog", "value: None"];
+    let parts =
+        ["sql: \"A\\nB\"", "no such .*", "partition: 2", "\"1 2.0\"", "FixedLog", "value: None"];
     match parts.iter().find(|p| !shown.contains(**p)) {
         Some(lost) => Err(format!("{lost} is not in {shown}")),
         None if records.len() != 6 => Err(format!("{} records: {shown}", records.len())),

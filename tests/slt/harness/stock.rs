@@ -79,8 +79,7 @@ impl Oracle {
         let mut fields: Vec<_> = columns.fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new("_us", DataType::Int64, false)));
         fields.push(Arc::new(Field::new("_rn", DataType::Int64, false)));
-        let slot =
-            Arc::new(Slot { schema: Arc::new(Schema::new(fields)), rows: Mutex::new(None) });
+        let slot = Arc::new(Slot { schema: Arc::new(Schema::new(fields)), rows: Mutex::new(None) });
         ctx.register_table(TableReference::bare(table), slot.clone()).map_err(|e| e.to_string())?;
         let source = SourceTable { name: table, time, columns };
         let sql = match stock {

@@ -134,10 +134,8 @@ pub fn rows(batches: &[RecordBatch]) -> Vec<Vec<Val>> {
 
 /// The multiset of rows as sorted texts of raw bits.
 pub fn multiset(rows: &[Vec<Val>]) -> Vec<String> {
-    let mut all: Vec<String> = rows
-        .iter()
-        .map(|row| row.iter().map(Val::bits).collect::<Vec<_>>().join(" | "))
-        .collect();
+    let mut all: Vec<String> =
+        rows.iter().map(|row| row.iter().map(Val::bits).collect::<Vec<_>>().join(" | ")).collect();
     all.sort_unstable();
     all
 }

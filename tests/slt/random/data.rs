@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 
@@ -267,9 +269,28 @@ fn times(rng: &mut Rng, rows: usize, edges: &[i64], longest: i64) -> Vec<Option<
 }
 
 const FLOATS: [f64; 22] = [
-    0.0, -0.0, 1.0, -1.0, 0.1, 0.2, 0.3, 1e16, -1e16, 1e308, -1e308, 5e-324, -5e-324,
-    f64::MIN_POSITIVE, f64::MAX, f64::MIN, 9007199254740993.0, 1e-300, 3.5, 2.5,
-    1.0 / 3.0, 123456.789,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.1,
+    0.2,
+    0.3,
+    1e16,
+    -1e16,
+    1e308,
+    -1e308,
+    5e-324,
+    -5e-324,
+    f64::MIN_POSITIVE,
+    f64::MAX,
+    f64::MIN,
+    9007199254740993.0,
+    1e-300,
+    3.5,
+    2.5,
+    1.0 / 3.0,
+    123456.789,
 ];
 const TEXTS: [&str; 12] =
     ["", "a", "b", "A", "ab", "ä", "zz", "5", "-7", "1e3", "a longer text, with a comma", "NaN"];

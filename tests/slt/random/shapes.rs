@@ -17,9 +17,8 @@ pub fn all() -> Vec<Shape> {
     all
 }
 
-const NUMERIC: [&str; 9] = [
-    "count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp",
-];
+const NUMERIC: [&str; 9] =
+    ["count", "sum", "avg", "min", "max", "var_pop", "var_samp", "stddev_pop", "stddev_samp"];
 
 /// Every aggregate that a column's type allows.
 fn calls(column: usize, frame: usize) -> Vec<Call> {
@@ -29,7 +28,8 @@ fn calls(column: usize, frame: usize) -> Vec<Call> {
     };
     // VAR and STDDEV of decimals are not in the contract.
     let decimal = matches!(column, D | W);
-    let kept = names.iter().filter(|n| !(decimal && (n.starts_with("var") || n.starts_with("std"))));
+    let kept =
+        names.iter().filter(|n| !(decimal && (n.starts_with("var") || n.starts_with("std"))));
     let mut calls: Vec<Call> = kept.map(|n| plain(n, Some(column), frame)).collect();
     calls.push(plain("count", None, frame));
     calls.push(distinct("count", column, frame));
@@ -114,23 +114,25 @@ fn windows() -> Vec<Shape> {
         group("hop_coprime", 7 * S + 1, 3 * S, 0),
         group("hop_many_panes", 20 * S, S, 0),
         group("hop_milliseconds", 1500, 1000, 0),
-        frames("range_three_lengths", vec![
-            Frame::Range(Some(S)),
-            Frame::Range(Some(10 * S)),
-            Frame::Range(Some(60 * S)),
-        ]),
+        frames(
+            "range_three_lengths",
+            vec![Frame::Range(Some(S)), Frame::Range(Some(10 * S)), Frame::Range(Some(60 * S))],
+        ),
         frames("range_zero", vec![Frame::Range(Some(0))]),
         frames("range_one_microsecond", vec![Frame::Range(Some(1))]),
         frames("rows_current_only", vec![Frame::Rows(Some(0), None)]),
         frames("rows_tie_breaker", vec![Frame::Rows(Some(4), Some(SEQ))]),
         frames("rows_nullable_tie_breaker", vec![Frame::Rows(Some(2), Some(I))]),
         frames("rows_text_tie_breaker", vec![Frame::Rows(Some(2), Some(TEXT))]),
-        frames("range_rows_unbounded_together", vec![
-            Frame::Range(Some(5 * S)),
-            Frame::Rows(Some(2), None),
-            Frame::Rows(Some(5), Some(SEQ)),
-            Frame::Range(None),
-        ]),
+        frames(
+            "range_rows_unbounded_together",
+            vec![
+                Frame::Range(Some(5 * S)),
+                Frame::Rows(Some(2), None),
+                Frame::Rows(Some(5), Some(SEQ)),
+                Frame::Range(None),
+            ],
+        ),
     ]
 }
 
@@ -154,11 +156,11 @@ fn keys() -> Vec<Shape> {
         with("range_boolean_key", vec![B], range()),
         with("tumble_timestamp_key", vec![AT], tumble()),
         with("range_date_key", vec![DAY], range()),
-        with("hop_three_keys", vec![B, K, J], Windows::Group {
-            size: 10 * S,
-            slide: 5 * S,
-            offset: 0,
-        }),
+        with(
+            "hop_three_keys",
+            vec![B, K, J],
+            Windows::Group { size: 10 * S, slide: 5 * S, offset: 0 },
+        ),
     ]
 }
 
@@ -235,39 +237,70 @@ fn written() -> Vec<Shape> {
     let edges = [10 * S, 3 * S];
     let over = |items: &str| format!("SELECT k, {items}, ts FROM src WINDOW w AS {RANGE}");
     vec![
-        Shape::sql("group_by_tumble_call",
+        Shape::sql(
+            "group_by_tumble_call",
             "SELECT k, TUMBLE_START(ts, INTERVAL '10 seconds') AS window_start, \
              TUMBLE_END(ts, INTERVAL '10 seconds') AS window_end, COUNT(*) AS n, AVG(f) AS a \
-             FROM src GROUP BY k, TUMBLE(ts, INTERVAL '10 seconds')", &edges),
-        Shape::sql("group_by_hop_call",
+             FROM src GROUP BY k, TUMBLE(ts, INTERVAL '10 seconds')",
+            &edges,
+        ),
+        Shape::sql(
+            "group_by_hop_call",
             "SELECT k, window_start, window_end, SUM(i) AS x, MAX(f) AS m FROM src \
-             GROUP BY k, HOP(ts, INTERVAL '3 seconds', INTERVAL '10 seconds')", &edges),
-        Shape::sql("window_times_left_out",
+             GROUP BY k, HOP(ts, INTERVAL '3 seconds', INTERVAL '10 seconds')",
+            &edges,
+        ),
+        Shape::sql(
+            "window_times_left_out",
             "SELECT k, COUNT(*) AS n FROM TUMBLE(src, ts, INTERVAL '10 seconds') \
-             GROUP BY k, window_start, window_end", &edges),
-        Shape::sql("event_time_left_out", "SELECT k, COUNT(*) OVER w AS n FROM src WINDOW w AS \
+             GROUP BY k, window_start, window_end",
+            &edges,
+        ),
+        Shape::sql(
+            "event_time_left_out",
+            "SELECT k, COUNT(*) OVER w AS n FROM src WINDOW w AS \
              (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND \
-             CURRENT ROW)", &edges),
-        Shape::sql("inline_windows",
+             CURRENT ROW)",
+            &edges,
+        ),
+        Shape::sql(
+            "inline_windows",
             "SELECT SUM(j) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT \
-             ROW) AS x, k, ts, COUNT(*) OVER (PARTITION BY k ORDER BY ts) AS n FROM src", &edges),
-        Shape::sql("same_slot_twice", &over(
-            "AVG(f) OVER w AS a, AVG(f) OVER w AS b, SUM(f) OVER w AS c, COUNT(f) OVER w AS d"),
-            &edges),
-        Shape::sql("rows_descending_tie_breaker",
+             ROW) AS x, k, ts, COUNT(*) OVER (PARTITION BY k ORDER BY ts) AS n FROM src",
+            &edges,
+        ),
+        Shape::sql(
+            "same_slot_twice",
+            &over(
+                "AVG(f) OVER w AS a, AVG(f) OVER w AS b, SUM(f) OVER w AS c, COUNT(f) OVER w AS d",
+            ),
+            &edges,
+        ),
+        Shape::sql(
+            "rows_descending_tie_breaker",
             "SELECT k, seq, SUM(f) OVER w AS x, FIRST_VALUE(seq) OVER w AS y, ts FROM src WINDOW w \
              AS (PARTITION BY k ORDER BY ts, seq DESC, j ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)",
-            &edges),
-        Shape::sql("rows_nulls_first_tie_breaker",
+            &edges,
+        ),
+        Shape::sql(
+            "rows_nulls_first_tie_breaker",
             "SELECT k, i, SUM(f) OVER w AS x, FIRST_VALUE(i) OVER w AS y, ts FROM src WINDOW w \
              AS (PARTITION BY k ORDER BY ts, i NULLS FIRST ROWS BETWEEN 3 PRECEDING AND CURRENT \
-             ROW)", &edges),
-        Shape::sql("rows_float_tie_breaker",
+             ROW)",
+            &edges,
+        ),
+        Shape::sql(
+            "rows_float_tie_breaker",
             "SELECT k, f, COUNT(f) OVER w AS x, LAST_VALUE(seq) OVER w AS y, ts FROM src WINDOW w \
-             AS (PARTITION BY k ORDER BY ts, f ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)", &edges),
-        Shape::sql("expression_key",
+             AS (PARTITION BY k ORDER BY ts, f ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+            &edges,
+        ),
+        Shape::sql(
+            "expression_key",
             "SELECT k, t, COUNT(*) OVER w AS n, MIN(ts) OVER w AS first, ts AS ts FROM src \
-             WINDOW w AS (PARTITION BY k, t ORDER BY ts RANGE UNBOUNDED PRECEDING)", &edges),
+             WINDOW w AS (PARTITION BY k, t ORDER BY ts RANGE UNBOUNDED PRECEDING)",
+            &edges,
+        ),
     ]
 }
 
@@ -276,55 +309,109 @@ fn expressions() -> Vec<Shape> {
     let edges = [10 * S];
     let over = |items: &str| format!("SELECT k, {items}, ts FROM src WINDOW w AS {RANGE}");
     let group = |items: &str| {
-        format!("SELECT k, {items}, window_start, window_end FROM \
+        format!(
+            "SELECT k, {items}, window_start, window_end FROM \
                  HOP(src, ts, INTERVAL '4 seconds', INTERVAL '10 seconds') \
-                 GROUP BY k, window_start, window_end")
+                 GROUP BY k, window_start, window_end"
+        )
     };
     let sql = |name: &str, query: &str| Shape::sql(name, query, &edges);
     vec![
-        sql("case_argument", &over(
-            "SUM(CASE WHEN i > 0 THEN f WHEN i < 0 THEN -f END) OVER w AS x, \
+        sql(
+            "case_argument",
+            &over(
+                "SUM(CASE WHEN i > 0 THEN f WHEN i < 0 THEN -f END) OVER w AS x, \
              COUNT(CASE WHEN s = 'a' THEN 1 END) OVER w AS y, \
-             AVG(CASE WHEN b THEN 1.0 ELSE 0.0 END) OVER w AS z")),
-        sql("cast_argument", &over(
-            "SUM(CAST(j AS DOUBLE)) OVER w AS x, MAX(CAST(s AS BIGINT)) OVER w AS y, \
-             SUM(CAST(s AS DOUBLE)) OVER w AS z, MIN(CAST(j AS VARCHAR)) OVER w AS v")),
-        sql("arithmetic_argument", &over(
-            "SUM(f * 2.0 + 1.0) OVER w AS x, MIN(-f) OVER w AS y, MAX(f - f) OVER w AS z, \
-             AVG(ABS(f)) OVER w AS v, COUNT(DISTINCT -f) OVER w AS u, VAR_POP(f / 3.0) OVER w AS q")),
-        sql("arithmetic_over_aggregates", &over(
-            "SUM(f) OVER w / COUNT(*) OVER w AS x, MAX(j) OVER w - MIN(j) OVER w AS y, \
-             AVG(f) OVER w * 100.0 AS z, STDDEV_POP(f) OVER w / NULLIF(AVG(f) OVER w, 0.0) AS v")),
-        sql("current_row_and_aggregates", &over(
-            "f - AVG(f) OVER w AS x, f > AVG(f) OVER w AS y, s, i, \
-             CASE WHEN f = MAX(f) OVER w THEN 'top' ELSE s END AS z")),
-        sql("coalesce_over_aggregates", &over(
-            "COALESCE(SUM(f) OVER w, 0.0) AS x, COALESCE(MAX(s) OVER w, 'none') AS y, \
-             COUNT(f) OVER w = 0 AS z, NULLIF(COUNT(*) OVER w, 1) AS v")),
-        sql("text_functions", &over(
-            "MAX(UPPER(s)) OVER w AS x, MIN(s || '-' || t) OVER w AS y, \
-             SUM(CHARACTER_LENGTH(s)) OVER w AS z, COUNT(DISTINCT SUBSTR(s, 1, 1)) OVER w AS v")),
-        sql("boolean_arguments", &over(
-            "MAX(b) OVER w AS x, MIN(f > 0.0) OVER w AS y, \
+             AVG(CASE WHEN b THEN 1.0 ELSE 0.0 END) OVER w AS z",
+            ),
+        ),
+        sql(
+            "cast_argument",
+            &over(
+                "SUM(CAST(j AS DOUBLE)) OVER w AS x, MAX(CAST(s AS BIGINT)) OVER w AS y, \
+             SUM(CAST(s AS DOUBLE)) OVER w AS z, MIN(CAST(j AS VARCHAR)) OVER w AS v",
+            ),
+        ),
+        sql(
+            "arithmetic_argument",
+            &over(
+                "SUM(f * 2.0 + 1.0) OVER w AS x, MIN(-f) OVER w AS y, MAX(f - f) OVER w AS z, \
+             AVG(ABS(f)) OVER w AS v, COUNT(DISTINCT -f) OVER w AS u, VAR_POP(f / 3.0) OVER w AS q",
+            ),
+        ),
+        sql(
+            "arithmetic_over_aggregates",
+            &over(
+                "SUM(f) OVER w / COUNT(*) OVER w AS x, MAX(j) OVER w - MIN(j) OVER w AS y, \
+             AVG(f) OVER w * 100.0 AS z, STDDEV_POP(f) OVER w / NULLIF(AVG(f) OVER w, 0.0) AS v",
+            ),
+        ),
+        sql(
+            "current_row_and_aggregates",
+            &over(
+                "f - AVG(f) OVER w AS x, f > AVG(f) OVER w AS y, s, i, \
+             CASE WHEN f = MAX(f) OVER w THEN 'top' ELSE s END AS z",
+            ),
+        ),
+        sql(
+            "coalesce_over_aggregates",
+            &over(
+                "COALESCE(SUM(f) OVER w, 0.0) AS x, COALESCE(MAX(s) OVER w, 'none') AS y, \
+             COUNT(f) OVER w = 0 AS z, NULLIF(COUNT(*) OVER w, 1) AS v",
+            ),
+        ),
+        sql(
+            "text_functions",
+            &over(
+                "MAX(UPPER(s)) OVER w AS x, MIN(s || '-' || t) OVER w AS y, \
+             SUM(CHARACTER_LENGTH(s)) OVER w AS z, COUNT(DISTINCT SUBSTR(s, 1, 1)) OVER w AS v",
+            ),
+        ),
+        sql(
+            "boolean_arguments",
+            &over(
+                "MAX(b) OVER w AS x, MIN(f > 0.0) OVER w AS y, \
              COUNT(*) FILTER (WHERE b AND i > 0 OR s LIKE '%a%') OVER w AS z, \
-             SUM(f) FILTER (WHERE s IN ('a', 'b') AND NOT b) OVER w AS v")),
-        sql("group_expressions", &group(
-            "SUM(f) / COUNT(*) AS x, MAX(j) - MIN(j) AS y, COALESCE(AVG(d), 0) AS z, \
-             COUNT(DISTINCT s) * 2 AS v, CASE WHEN COUNT(f) > 1 THEN STDDEV_SAMP(f) END AS u")),
-        sql("group_arguments", &group(
-            "SUM(f * j) AS x, MIN(-f) AS y, MAX(LOWER(s)) AS z, AVG(CAST(s AS DOUBLE)) AS v, \
-             COUNT(CASE WHEN b THEN 1 END) AS u")),
-        sql("where_expression",
+             SUM(f) FILTER (WHERE s IN ('a', 'b') AND NOT b) OVER w AS v",
+            ),
+        ),
+        sql(
+            "group_expressions",
+            &group(
+                "SUM(f) / COUNT(*) AS x, MAX(j) - MIN(j) AS y, COALESCE(AVG(d), 0) AS z, \
+             COUNT(DISTINCT s) * 2 AS v, CASE WHEN COUNT(f) > 1 THEN STDDEV_SAMP(f) END AS u",
+            ),
+        ),
+        sql(
+            "group_arguments",
+            &group(
+                "SUM(f * j) AS x, MIN(-f) AS y, MAX(LOWER(s)) AS z, AVG(CAST(s AS DOUBLE)) AS v, \
+             COUNT(CASE WHEN b THEN 1 END) AS u",
+            ),
+        ),
+        sql(
+            "where_expression",
             "SELECT k, SUM(f) OVER w AS x, COUNT(*) OVER w AS n, ts FROM src \
              WHERE f > 0 AND (s LIKE 'a%' OR i BETWEEN -5 AND 5) AND CAST(t AS BIGINT) IS NULL \
              WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '10 seconds' PRECEDING \
-             AND CURRENT ROW)"),
-        sql("overflow_in_expression", &over(
-            "SUM(i + 1) OVER w AS x, MAX(i * 2) OVER w AS y, -MIN(i) OVER w AS z, i + i AS v, \
-             COUNT(i - 1) OVER w AS u")).with_stock(&overflow_stock()),
-        sql("division_by_zero", &over(
-            "SUM(i / j) OVER w AS x, COUNT(i % j) OVER w AS y, i / j AS z, \
-             SUM(j) OVER w / SUM(j) OVER w AS v")).with_stock(&division_stock()),
+             AND CURRENT ROW)",
+        ),
+        sql(
+            "overflow_in_expression",
+            &over(
+                "SUM(i + 1) OVER w AS x, MAX(i * 2) OVER w AS y, -MIN(i) OVER w AS z, i + i AS v, \
+             COUNT(i - 1) OVER w AS u",
+            ),
+        )
+        .with_stock(&overflow_stock()),
+        sql(
+            "division_by_zero",
+            &over(
+                "SUM(i / j) OVER w AS x, COUNT(i % j) OVER w AS y, i / j AS z, \
+             SUM(j) OVER w / SUM(j) OVER w AS v",
+            ),
+        )
+        .with_stock(&division_stock()),
     ]
 }
 
@@ -357,4 +444,3 @@ fn division_stock() -> String {
          {sum} {FRAME} / NULLIF({sum} {FRAME}, 0) AS v, ts FROM src"
     )
 }
-

@@ -210,8 +210,7 @@ fn admission(outcome: &Outcome, log: &Log, admitted: &[Row]) -> Result<(), Strin
     let counts = &outcome.counts;
     let of = |reason: &str| letters.iter().filter(|l| l.2 == reason).count() as u64;
     let read: usize = log.partitions.iter().map(Vec::len).sum();
-    let expected =
-        [read as u64, admitted.len() as u64, of("late"), of("future"), of("event_time")];
+    let expected = [read as u64, admitted.len() as u64, of("late"), of("future"), of("event_time")];
     let found = [counts.read, counts.admitted, counts.late, counts.future, counts.rejected()];
     if expected != found || !counts.is_conserved() {
         return Err(format!("counts {found:?}, expected {expected:?}"));
