@@ -18,8 +18,8 @@ mod sorted;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::array::RecordBatchOptions;
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
 
@@ -41,8 +41,6 @@ use crate::window::grid::Grid;
 
 /// Cell of rows that belong to no window (`slide > size`).
 const NO_CELL: u32 = u32::MAX;
-/// Times beyond these are as good as infinite, and safe to calculate with.
-const FAR: i64 = 1 << 62;
 
 /// The operator of a [`GroupSpec`].
 #[derive(Debug)]
@@ -137,7 +135,8 @@ impl GroupWindow {
         let tumbling = self.is_tumbling();
         let keys = &self.keys;
         // A tumbling window is one pane: one state serves all keys.
-        let of = |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
+        let of =
+            |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
         let runs = runs(windows, of);
         for slot in &mut self.slots {
             slot.slide(&runs, windows.bounds.slices());
@@ -191,7 +190,7 @@ impl GroupWindow {
         let mut found = Vec::with_capacity(requests.len());
         for (key, time) in requests {
             let panes = key.map_or(&none, |key| &self.keys[key as usize]);
-            let end = panes.newest_end(&self.grid, (*time).clamp(-FAR, FAR));
+            let end = panes.newest_end(&self.grid, *time);
             let (lo, hi) = match end {
                 Some(end) => panes.window(&self.grid, end),
                 None => (panes.first, panes.first),
@@ -212,10 +211,7 @@ impl GroupWindow {
 
 /// One run per stretch of windows of one key. `of` gives the panes of a key, its state, and
 /// whether that starts empty.
-fn runs<'a>(
-    windows: &Windows,
-    of: impl Fn(u32) -> (&'a Panes, usize, bool),
-) -> Vec<PaneRun<'a>> {
+fn runs<'a>(windows: &Windows, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> Vec<PaneRun<'a>> {
     let mut runs: Vec<PaneRun> = Vec::new();
     let mut begin = 0;
     for group in windows.keys.chunk_by(|a, b| a == b) {
@@ -311,7 +307,7 @@ impl Operator for GroupWindow {
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
             }
-            panes.drop_old(&self.grid, self.horizon.clamp(-FAR, FAR), tumbling, &mut gone);
+            panes.drop_old(&self.grid, self.horizon, tumbling, &mut gone);
         }
         self.free_cells(&gone);
         Ok(())
@@ -331,8 +327,7 @@ impl Operator for GroupWindow {
         if touched.is_empty() {
             return Ok(None);
         }
-        let requests: Vec<_> =
-            touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
+        let requests: Vec<_> = touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
         let (ends, slots) = self.newest(&requests)?;
         for slot in &touched {
             self.keys[*slot as usize].touched = false;

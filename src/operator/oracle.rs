@@ -118,7 +118,8 @@ pub fn evaluate(spec: &AggregateSpec, rows: &[&Row]) -> Val {
             values.retain(|value| **value != Val::Null);
         }
         let first = spec.kind == K::FirstValue;
-        return if first { values.first() } else { values.last() }.map_or(Val::Null, |v| (*v).clone());
+        return if first { values.first() } else { values.last() }
+            .map_or(Val::Null, |v| (*v).clone());
     }
     values.retain(|value| **value != Val::Null);
     if spec.distinct && spec.argument.is_some() {
@@ -127,8 +128,12 @@ pub fn evaluate(spec: &AggregateSpec, rows: &[&Row]) -> Val {
     }
     match spec.kind {
         K::Count => return Val::Int(values.len() as i128),
-        K::Min => return values.into_iter().min_by(|a, b| compare(a, b)).cloned().unwrap_or(Val::Null),
-        K::Max => return values.into_iter().max_by(|a, b| compare(a, b)).cloned().unwrap_or(Val::Null),
+        K::Min => {
+            return values.into_iter().min_by(|a, b| compare(a, b)).cloned().unwrap_or(Val::Null);
+        }
+        K::Max => {
+            return values.into_iter().max_by(|a, b| compare(a, b)).cloned().unwrap_or(Val::Null);
+        }
         _ => {}
     }
     sums(spec, &values)
@@ -167,8 +172,12 @@ fn sums(spec: &AggregateSpec, values: &[&Val]) -> Val {
     let one = BigRational::from(BigInt::from(1));
     let variance = |by: BigRational| round(&((&n * &q - &s * &s) / by));
     match (spec.kind, &spec.output) {
-        (K::Sum, DataType::Int64) => s.to_integer().to_i64().map_or(Val::Null, |x| Val::Int(x.into())),
-        (K::Sum, DataType::UInt64) => s.to_integer().to_u64().map_or(Val::Null, |x| Val::Int(x.into())),
+        (K::Sum, DataType::Int64) => {
+            s.to_integer().to_i64().map_or(Val::Null, |x| Val::Int(x.into()))
+        }
+        (K::Sum, DataType::UInt64) => {
+            s.to_integer().to_u64().map_or(Val::Null, |x| Val::Int(x.into()))
+        }
         (K::Sum, DataType::Decimal128(p, scale)) => decimal(&s, *p, *scale),
         (K::Avg, DataType::Decimal128(p, scale)) => decimal(&(&s / &n), *p, *scale),
         (K::Sum, _) => float(round(&s)),

@@ -305,9 +305,10 @@ impl TrailingWindow {
     /// The newest row of a key among the rows before `end`, if it is within reach of `time`.
     fn anchor(&self, rows: &Rows, end: u64, time: i64) -> Option<u64> {
         let row = anchor(&self.plan, rows, end)?;
-        let in_reach = self.plan.reach.is_none_or(|reach| {
-            rows.row(row)[0] as i64 >= time.saturating_sub(reach)
-        });
+        let in_reach = self
+            .plan
+            .reach
+            .is_none_or(|reach| rows.row(row)[0] as i64 >= time.saturating_sub(reach));
         in_reach.then_some(row)
     }
 

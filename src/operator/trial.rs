@@ -126,9 +126,7 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
         T::UInt8 => Arc::new(UInt8Array::from_iter(each.map(|x| x.map(|x| x as u8)))),
         T::UInt64 => Arc::new(UInt64Array::from_iter(each.map(|x| x.map(|x| x as u64)))),
         T::Float64 => Arc::new(Float64Array::from_iter(each.map(|x| x.map(double)))),
-        T::Float32 => {
-            Arc::new(Float32Array::from_iter(each.map(|x| x.map(|x| double(x) as f32))))
-        }
+        T::Float32 => Arc::new(Float32Array::from_iter(each.map(|x| x.map(|x| double(x) as f32)))),
         T::Boolean => Arc::new(BooleanArray::from_iter(each.map(|x| x.map(|x| x & 1 == 1)))),
         T::Utf8 => Arc::new(StringArray::from_iter(each.map(|x| x.map(text)))),
         T::Binary => {
@@ -141,7 +139,9 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
         }
         T::Decimal128(p, s) => {
             let limit = 10i128.pow(u32::from(*p)) - 1;
-            let wide = |x: i64| if x.abs() > 3 { i128::from(x).pow(2).saturating_mul(1000) } else { x.into() };
+            let wide = |x: i64| {
+                if x.abs() > 3 { i128::from(x).pow(2).saturating_mul(1000) } else { x.into() }
+            };
             let values = each.map(|x| x.map(|x| wide(x).clamp(-limit, limit)));
             Arc::new(Decimal128Array::from_iter(values).with_precision_and_scale(*p, *s).unwrap())
         }

@@ -17,9 +17,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, Schema, SchemaRef,
-};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::aggregate::kind::AggregateSpec;

@@ -53,7 +53,10 @@ fn decode_column(data_type: &DataType, keys: &mut [&[u8]]) -> Result<ArrayRef> {
             let value = |bytes: &[u8]| {
                 (u128::from(word(bytes)) | u128::from(word(&bytes[8..])) << 64) as i128
             };
-            retyped(data_type, &PrimitiveArray::<Decimal128Type>::from_iter(each(keys, 16, value)?))?
+            retyped(
+                data_type,
+                &PrimitiveArray::<Decimal128Type>::from_iter(each(keys, 16, value)?),
+            )?
         }
         _ => texts(data_type, keys)?,
     })

@@ -131,9 +131,7 @@ impl KeyIndex {
             write_key(columns, row, &mut bytes)?;
             let hash = key_hash(&bytes);
             let slot = match &self.keys {
-                Keys::Integer { .. } => {
-                    self.insert_one(hash, &Probe::Integer(integer_of(&bytes)))
-                }
+                Keys::Integer { .. } => self.insert_one(hash, &Probe::Integer(integer_of(&bytes))),
                 Keys::Bytes(_) => self.insert_one(hash, &Probe::Bytes(&bytes)),
             };
             out.push(slot);

@@ -6,8 +6,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, NullArray};
 use arrow::array::BooleanBufferBuilder;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, NullArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 
 use super::intern::Interner;

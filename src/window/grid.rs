@@ -15,6 +15,8 @@ pub struct Grid {
 
 /// Beyond this, sums of times and lengths could leave 64 bits.
 const LENGTH_MAX: i64 = 1 << 61;
+/// Beyond every event time and every window; safe to calculate with.
+const FAR: i64 = 1 << 62;
 
 impl Grid {
     /// # Errors
@@ -83,9 +85,10 @@ impl Grid {
         (to - self.size / self.pane, to)
     }
 
-    /// The greatest end of a window at or before `time`, which is no infinity.
+    /// The greatest end of a window at or before `time`; infinities are taken for times far away.
     #[inline]
     pub fn end_at_or_before(&self, time: i64) -> i64 {
+        let time = time.clamp(-FAR, FAR);
         let first = self.offset + self.size;
         time - (time - first).rem_euclid(self.slide)
     }

@@ -12,7 +12,7 @@ use super::count::Count;
 use super::edge::Edge;
 use super::paned::{PaneSlot, Paned};
 use super::rows::Lens;
-use super::sliding::{Output, Slot, Sliding};
+use super::sliding::{Output, Sliding, Slot};
 use super::sum::{
     FloatNumber, IntNumber, Number, Sum, SumForm, SumResult, SumResults, UIntNumber, WideNumber,
 };

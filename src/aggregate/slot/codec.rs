@@ -119,7 +119,9 @@ impl Codec {
         macro_rules! each {
             ($values:expr, $bytes:expr) => {{
                 let values = $values;
-                (0..values.len()).filter(|i| valid(*i)).for_each(|i| put(i, $bytes(values.value(i))))
+                (0..values.len())
+                    .filter(|i| valid(*i))
+                    .for_each(|i| put(i, $bytes(values.value(i))))
             }};
         }
         match array.data_type() {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::accumulate::{Accumulate, Place};
 use super::rows::{Lens, Rows, is_valid};
 use super::value::Column;
-use crate::aggregate::encoding::{take, write_count, read_count};
+use crate::aggregate::encoding::{read_count, take, write_count};
 use crate::aggregate::kind::AggregateKind;
 use crate::aggregate::moments::{
     DecimalMoments, DecimalSums, FloatMoments, FloatSums, IntMoments, IntSums, Moments, Overflow,

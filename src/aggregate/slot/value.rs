@@ -4,8 +4,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::buffer::NullBuffer;
 use arrow::array::builder::NullBufferBuilder;
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, IntervalUnit};
 
 use super::rows::Rows;
@@ -50,7 +50,9 @@ impl Physical {
 }
 
 /// A value with the one order of the engine (semantics §3).
-pub(super) trait Value: Clone + Ord + Hash + Send + Sync + std::fmt::Debug + 'static {
+pub(super) trait Value:
+    Clone + Ord + Hash + Send + Sync + std::fmt::Debug + 'static
+{
     /// From a row whose validity bit is set.
     fn read(rows: &Rows, row: &[u64], at: usize) -> Self;
     fn push(&self, column: &mut Column);

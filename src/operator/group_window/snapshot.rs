@@ -9,8 +9,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
 
+use super::GroupWindow;
 use super::panes::NOT_DUE;
-use super::{FAR, GroupWindow};
 use crate::error::{Error, Result};
 use crate::model::key::Shard;
 use crate::state::snapshot::{Snapshot, SnapshotTable};
@@ -111,12 +111,7 @@ impl GroupWindow {
         Ok(())
     }
 
-    fn add_shard(
-        &mut self,
-        keys: &RecordBatch,
-        panes: &RecordBatch,
-        watermark: i64,
-    ) -> Result<()> {
+    fn add_shard(&mut self, keys: &RecordBatch, panes: &RecordBatch, watermark: i64) -> Result<()> {
         let expected = self.keys_schema();
         if keys.schema().fields() != expected.fields()
             || panes.num_columns() != 2 + self.slots.len()
@@ -150,7 +145,7 @@ impl GroupWindow {
         let touched = keys.column(key_count).as_boolean();
         for (i, slot) in slots.iter().enumerate() {
             let key = &mut self.keys[*slot as usize];
-            key.due = key.next_end(&self.grid, watermark.clamp(-FAR, FAR));
+            key.due = key.next_end(&self.grid, watermark);
             if key.due != NOT_DUE {
                 self.closing.push(key.due, *slot);
             }

@@ -78,9 +78,9 @@ impl TrailingWindow {
         let buffers = slots.iter().map(|slot| &self.keys[*slot as usize].buffer);
         let rows: Vec<&[u64]> =
             buffers.clone().flat_map(|buffer| buffer.words().chunks_exact(stride)).collect();
-        let numbers = buffers.enumerate().flat_map(|(i, buffer)| {
-            std::iter::repeat_n(i as u32, buffer.words().len() / stride)
-        });
+        let numbers = buffers
+            .enumerate()
+            .flat_map(|(i, buffer)| std::iter::repeat_n(i as u32, buffer.words().len() / stride));
         let times = rows.iter().map(|row| row[0] as i64);
         let partitions = rows.iter().map(|row| position(row).0);
         let offsets = rows.iter().map(|row| position(row).1);

@@ -97,9 +97,7 @@ impl TrailingWindow {
         let texts = interner.texts();
         let mut pieces = Vec::with_capacity(whole.len() + 2);
         let ready = |rows: &KeyRows| match rows.newest(stride) {
-            Some(newest) => {
-                rows.buffer.partition_point(stride, 0, |row| (row[0] as i64) < newest)
-            }
+            Some(newest) => rows.buffer.partition_point(stride, 0, |row| (row[0] as i64) < newest),
             None => 0,
         };
         let old = &sorted.rows;

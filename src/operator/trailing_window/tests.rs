@@ -58,7 +58,13 @@ fn tie_order(ties: &[TieBreak], a: &Row, b: &Row) -> std::cmp::Ordering {
 }
 
 /// The result anchored at `anchor` and time `time` over the rows of a key that are seen.
-fn model(spec: &TrailingSpec, key: &[Val], seen: &[&Row], anchor: Option<&Row>, time: i64) -> Vec<Val> {
+fn model(
+    spec: &TrailingSpec,
+    key: &[Val],
+    seen: &[&Row],
+    anchor: Option<&Row>,
+    time: i64,
+) -> Vec<Val> {
     let mut line = key.to_vec();
     line.push(anchor.map_or(Val::Null, |row| Val::Int(row.time.into())));
     let carried = |column: &usize| anchor.map_or(Val::Null, |row| row.values[*column].clone());
@@ -117,7 +123,8 @@ fn probe_line(
     let total = frames().find(|f| f.extent == endless).or(frames().find(|f| !f.ties.is_empty()));
     let ties = total.map_or(&[][..], |frame| &frame.ties);
     let newest = seen.iter().max_by(|a, b| tie_order(ties, a, b)).copied();
-    let newest = newest.filter(|row| reach(spec).is_none_or(|r| row.time >= time.saturating_sub(r)));
+    let newest =
+        newest.filter(|row| reach(spec).is_none_or(|r| row.time >= time.saturating_sub(r)));
     (model(spec, key, &seen, newest, time), newest.is_some())
 }
 
@@ -127,7 +134,12 @@ fn key_of(batch: &RecordBatch, spec: &TrailingSpec, row: usize) -> Vec<Val> {
 }
 
 /// Streams the data in a random schedule, checking probes and current values on the way.
-fn run_stream(random: &mut Random, spec: &TrailingSpec, data: &Data, other: &Data) -> Vec<Vec<Val>> {
+fn run_stream(
+    random: &mut Random,
+    spec: &TrailingSpec,
+    data: &Data,
+    other: &Data,
+) -> Vec<Vec<Val>> {
     let window = WindowSpec::Trailing(spec.clone());
     let mut lanes = Lanes::new(&window, 1 + random.below(3) as usize);
     let (mut at, mut watermark) = (0, i64::MIN);
