@@ -1,0 +1,14 @@
+//! Random parity: query shapes, each planned once and run over random logs, batchings, lanes,
+//! layouts and restores; final rows compared bit by bit with the oracles.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `shape` | a query shape: SQL, naive model, edges |
+//! | `shapes` | all of them |
+//! | `data` | random logs of one source |
+//! | `trial` | one shape over many cases |
+
+pub mod data;
+pub mod shape;
+pub mod shapes;
+pub mod trial;
