@@ -170,3 +170,6 @@ pub fn quoted(value: &str) -> String {
     }
     format!("'{}…'", value.get(..end).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@
 //! | `refuse` | clauses of a query that would be parsed and then ignored |
 //! | `types` | SQL type names ↔ Arrow types |
 //! | `window` | TUMBLE and HOP: three spellings → one |
-//! | `options` | the one table of WITH options, and their typed values |
+//! | `options` | the one table of WITH options |
+//! | `option_value` | the types of their values |
+//! | `expand` | `${NAME}` in option values |
+//! | `relations` | the names a query reads from |
 //! | `printer` | statements → text: SHOW CREATE, `catalog.sql`; redaction of secrets |
 //! | `diagnostic` | errors with the line and a caret; did you mean |
 
@@ -19,10 +22,14 @@ pub mod ast;
 pub mod create;
 pub mod diagnostic;
 pub mod dialect;
+pub mod expand;
 pub mod guard;
+pub mod option_value;
+pub mod options;
 pub mod parser;
 pub mod printer;
 pub mod refuse;
+pub mod relations;
 pub mod token;
 pub mod types;
 pub mod window;

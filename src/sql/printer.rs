@@ -7,9 +7,10 @@
 use sqlparser::keywords::{ALL_KEYWORDS, RESERVED_FOR_IDENTIFIER};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use crate::error::{Error, Result};
 use crate::model::time::format_duration;
 use crate::sql::ast::{
-    ColumnOrigin, CreateFeature, CreateSource, RawOption, SourceColumn, Watermark,
+    ColumnOrigin, CreateFeature, CreateSource, RawOption, SourceColumn, Statement, Watermark,
 };
 use crate::sql::token::bare_word;
 use crate::sql::types::type_name;
@@ -313,3 +314,85 @@ fn options_text(options: &[RawOption]) -> String {
         .map(|o| format!("{} = {}", string_text(&o.key.value), string_text(&o.value.value)));
     format!(" WITH (\n    {}\n)", items.collect::<Vec<_>>().join(",\n    "))
 }
+
+/// Words in the name of a Kafka property (or a query parameter) whose value is not shown.
+const SECRET_WORDS: [&str; 8] =
+    ["password", "secret", "token", "key", "credential", "passphrase", "jaas", "oauthbearer"];
+
+/// Whether the value of this option must not be shown.
+pub fn is_secret(key: &str) -> bool {
+    key.strip_prefix("properties.").is_some_and(secret_word)
+}
+
+fn secret_word(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| lower.contains(word))
+}
+
+/// The value of an option as it may be shown: passwords are `***`, alone and inside URLs; a
+/// `${NAME}` is shown as it is.
+pub fn redacted_value(key: &str, value: &str) -> String {
+    if is_secret(key) && !crate::sql::expand::is_reference(value) {
+        return "***".to_owned();
+    }
+    redacted_url(value)
+}
+
+/// `redis://user:password@host/0?token=x` → `redis://***@host/0?token=***`; other text as it is.
+pub fn redacted_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    if matches!(scheme, "s3" | "file") {
+        return url.to_owned();
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    // The last @ of the text before the host: a password may hold '/' or '@' unescaped.
+    let (authority, tail) = match rest.rsplit_once('@') {
+        Some((_, host)) => ("***@", host),
+        None => (authority, tail),
+    };
+    let (path, query) = match tail.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (tail, None),
+    };
+    let mut out = format!("{scheme}://{authority}{path}");
+    for (at, pair) in query.into_iter().flat_map(|q| q.split('&')).enumerate() {
+        out.push(if at == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) if secret_word(name) => out.push_str(&format!("{name}=***")),
+            _ => out.push_str(pair),
+        }
+    }
+    out
+}
+
+fn redacted(options: &[RawOption]) -> Vec<RawOption> {
+    let mut shown = options.to_vec();
+    for option in &mut shown {
+        option.value.value = redacted_value(&option.key.value, &option.value.value);
+    }
+    shown
+}
+
+/// [`create_source`] without secrets: for people, not for storage.
+pub fn shown_source(source: &CreateSource) -> String {
+    create_source(&CreateSource { options: redacted(&source.options), ..source.clone() })
+}
+
+/// [`create_feature`] without secrets.
+pub fn shown_feature(feature: &CreateFeature) -> String {
+    create_feature(&CreateFeature { options: redacted(&feature.options), ..feature.clone() })
+}
+
+/// A stored definition without secrets, for SHOW CREATE.
+pub fn shown_definition(sql: &str) -> Result<String> {
+    let statements = crate::sql::parser::parse_statements(sql)?;
+    match statements.as_slice() {
+        [Statement::CreateSource(source)] => Ok(shown_source(source)),
+        [Statement::CreateFeature(feature)] => Ok(shown_feature(feature)),
+        _ => Err(Error::internal("a stored definition is not one CREATE statement")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

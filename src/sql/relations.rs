@@ -1,0 +1,133 @@
+//! The names a query reads from: tables in FROM, and those inside TUMBLE(t, …), HISTORY(f),
+//! DEAD_LETTERS(s). Names of WITH queries are left out. Called by `catalog` for dependencies.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, TableFactor,
+    Visit, Visitor,
+};
+
+use crate::sql::ast::{Name, Spanned};
+use crate::sql::token::span_of;
+
+/// Table functions whose first argument names a source or feature.
+const RELATION_FUNCTIONS: [&str; 6] =
+    ["tumble", "hop", "session", "cumulate", "history", "dead_letters"];
+
+/// The names `query` reads from, each once, in order of appearance.
+pub fn relations(query: &Query) -> Vec<Name> {
+    let mut found = Found::default();
+    let _ = query.visit(&mut found);
+    let Found { names, defined } = found;
+    let mut out: Vec<Name> = Vec::new();
+    for name in names {
+        if !defined.contains(&name.value) && !out.contains(&name) {
+            out.push(name);
+        }
+    }
+    out
+}
+
+#[derive(Default)]
+struct Found {
+    names: Vec<Name>,
+    /// Names of WITH queries.
+    defined: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, ident: Option<&Ident>) {
+        if let Some(ident) = ident {
+            self.names.push(Spanned::new(ident.value.clone(), span_of(ident.span)));
+        }
+    }
+
+    fn add_call(&mut self, name: &ObjectName, args: &[FunctionArg]) {
+        let function = name.0.last().and_then(|part| part.as_ident());
+        if function.is_none_or(|ident| !RELATION_FUNCTIONS.contains(&ident.value.as_str())) {
+            return;
+        }
+        let data = args.iter().find_map(|arg| match arg {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. }
+                if name.value == "data" =>
+            {
+                Some(expr)
+            }
+            _ => None,
+        });
+        let first = match args.first() {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) => Some(expr),
+            _ => None,
+        };
+        let relation = match data.or(first) {
+            Some(Expr::Prefixed { value, .. }) => Some(value.as_ref()),
+            other => other,
+        };
+        match relation {
+            Some(Expr::Identifier(ident)) => self.add(Some(ident)),
+            Some(Expr::CompoundIdentifier(parts)) => self.add(parts.last()),
+            _ => {}
+        }
+    }
+}
+
+impl Visitor for Found {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.defined.extend(tables.map(|table| table.alias.name.value.clone()));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: None, .. } => {
+                self.add(name.0.last().and_then(|part| part.as_ident()));
+            }
+            TableFactor::Table { name, args: Some(args), .. } => self.add_call(name, &args.args),
+            TableFactor::Function { name, args, .. } => self.add_call(name, args),
+            TableFactor::TableFunction { expr: Expr::Function(function), .. } => {
+                if let FunctionArguments::List(list) = &function.args {
+                    self.add_call(&function.name, &list.args);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::parser::parse_query;
+
+    #[test]
+    fn every_name_in_from_is_found_once_and_with_queries_are_not() {
+        for (text, expected) in [
+            ("SELECT 1", vec![]),
+            ("SELECT * FROM a JOIN \"B c\" ON true, a", vec!["a", "B c"]),
+            ("WITH w AS (SELECT * FROM a) SELECT * FROM w JOIN b ON true", vec!["b", "a"]),
+            ("SELECT * FROM TUMBLE(t, ts, INTERVAL '1' HOUR)", vec!["t"]),
+            (
+                "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY))",
+                vec!["t"],
+            ),
+            (
+                "SELECT * FROM TUMBLE(SIZE => INTERVAL '1' HOUR, DATA => TABLE t, TIMECOL => DESCRIPTOR(ts))",
+                vec!["t"],
+            ),
+            ("SELECT * FROM HISTORY(f) UNION ALL SELECT * FROM DEAD_LETTERS(s)", vec!["f", "s"]),
+            ("SELECT (SELECT max(x) FROM a) FROM generate_series(1, 2)", vec!["a"]),
+        ] {
+            let names: Vec<String> =
+                relations(&parse_query(text).unwrap()).into_iter().map(|name| name.value).collect();
+            let (mut names, mut expected) = (names, expected);
+            names.sort();
+            expected.sort_unstable();
+            assert_eq!(names, expected, "{text}");
+        }
+    }
+}
