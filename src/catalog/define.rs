@@ -14,7 +14,7 @@ use crate::catalog::source::{
 use crate::error::{Error, Result, Span};
 use crate::limits::NAME_BYTES_MAX;
 use crate::model::batch::timestamp_type;
-use crate::sql::ast::{ColumnOrigin, CreateSource, Name, SourceColumn};
+use crate::sql::ast::{ColumnOrigin, CreateSource, Name, SourceColumn, Spanned};
 use crate::sql::diagnostic::{quoted, suggestion};
 use crate::sql::expand::Env;
 use crate::sql::option_value::OptionValue;
@@ -88,8 +88,8 @@ fn columns(
                 kind: ColumnKind::Physical,
             },
             ColumnOrigin::Metadata(field) => metadata(column, field, connector)?,
-            ColumnOrigin::Computed { expression, text, span } => {
-                computed(column, (expression, text, *span), &columns, create, infer)?
+            ColumnOrigin::Computed { expression, text } => {
+                computed(column, (expression, text), &columns, create, infer)?
             }
         });
     }
@@ -163,7 +163,7 @@ fn metadata(column: &SourceColumn, field: &Name, connector: Connector) -> Result
 
 fn computed(
     column: &SourceColumn,
-    (expression, text, span): (&Expr, &str, Span),
+    (expression, text): (&Spanned<Box<Expr>>, &str),
     earlier: &[ColumnDef],
     create: &CreateSource,
     infer: Infer<'_>,
@@ -175,6 +175,7 @@ fn computed(
         .with_span(column.name.span)
         .with_hint("leave NOT NULL out"));
     }
+    let (span, expression) = (expression.span, expression.value.as_ref());
     let visible: Vec<&ColumnDef> =
         earlier.iter().filter(|c| !matches!(c.kind, ColumnKind::Computed(_))).collect();
     let mut references = References { visible: &visible, create };

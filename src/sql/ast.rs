@@ -108,21 +108,26 @@ pub enum ColumnOrigin {
     Physical,
     /// `AS (expression)`; the text is the printer's.
     Computed {
-        expression: Box<Expr>,
+        expression: Spanned<Box<Expr>>,
         text: String,
-        span: Span,
     },
     /// `METADATA FROM 'field'`.
     Metadata(Spanned<String>),
 }
 
 /// `WATERMARK FOR column AS column [- INTERVAL …]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Watermark {
     pub column: Name,
     /// >= 0.
     pub delay_us: i64,
     pub span: Span,
+}
+
+impl PartialEq for Watermark {
+    fn eq(&self, other: &Self) -> bool {
+        self.column == other.column && self.delay_us == other.delay_us
+    }
 }
 
 impl Watermark {

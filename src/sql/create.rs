@@ -121,7 +121,7 @@ impl StatementParser<'_> {
     fn column(&mut self) -> Result<SourceColumn> {
         let name = self.name()?;
         let data_type = match self.word(0).as_deref() {
-            Some("as") => None,
+            Some("as" | "metadata") => None,
             _ => Some(self.data_type()?),
         };
         let mut column =
@@ -176,7 +176,7 @@ impl StatementParser<'_> {
         self.eat("stored");
         self.set_origin(
             column,
-            ColumnOrigin::Computed { expression: Box::new(expression), text, span },
+            ColumnOrigin::Computed { expression: Spanned::new(Box::new(expression), span), text },
             from,
         )
     }

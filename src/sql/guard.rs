@@ -40,18 +40,15 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     }
     let mut levels = vec![Level::default()];
     let mut cases = 0usize;
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
+        let before = |n: usize| at.checked_sub(n).and_then(|i| tokens.get(i)).map(|t| &t.token);
+        if let Some(level) = levels.last_mut() {
+            level.count(token, wants_operand(before(1), before(2)))?;
+        }
         match token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                levels.push(Level::default());
-                if levels.len() + cases > SQL_DEPTH_MAX + 1 {
-                    return Err(over("levels of nesting", SQL_DEPTH_MAX, token));
-                }
-            }
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                if levels.len() > 1 {
-                    levels.pop();
-                }
+            Token::LParen | Token::LBracket | Token::LBrace => levels.push(Level::default()),
+            Token::RParen | Token::RBracket | Token::RBrace if levels.len() > 1 => {
+                levels.pop();
             }
             _ => {}
         }
@@ -63,16 +60,35 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
         if levels.len() + cases > SQL_DEPTH_MAX + 1 {
             return Err(over("levels of nesting", SQL_DEPTH_MAX, token));
         }
-        if let Some(level) = levels.last_mut() {
-            level.count(token)?;
-        }
     }
     Ok(())
 }
 
+/// Whether the next token stands where an operand is expected, so that a keyword there is only a
+/// name: `1 + on + on` is one chain.
+fn wants_operand(previous: Option<&Token>, earlier: Option<&Token>) -> bool {
+    match previous {
+        // The star of SELECT *, count(*), t.*
+        Some(Token::Mul) => match earlier {
+            Some(Token::Comma | Token::Period | Token::LParen) => false,
+            Some(other) => {
+                bare_word(other).is_none_or(|w| !matches!(w, "select" | "distinct" | "all"))
+            }
+            None => false,
+        },
+        Some(token) => match bare_word(token) {
+            Some(word) => OPERATOR_WORDS.contains(&word),
+            None => is_operator(token),
+        },
+        None => false,
+    }
+}
+
 impl Level {
-    fn count(&mut self, token: &TokenWithSpan) -> Result<()> {
+    fn count(&mut self, token: &TokenWithSpan, wants_operand: bool) -> Result<()> {
         match bare_word(&token.token) {
+            Some(word) if OPERATOR_WORDS.contains(&word) => self.operators += 1,
+            Some(_) if wants_operand => {}
             Some("union" | "except" | "intersect") => {
                 *self = Self { arms: self.arms + 1, ..Self::default() };
                 if self.arms >= SQL_UNION_ARMS_MAX {
@@ -85,7 +101,6 @@ impl Level {
                 (self.operators, self.in_from) = (0, false);
             }
             Some("when" | "then" | "else" | "on") => self.operators = 0,
-            Some(word) if OPERATOR_WORDS.contains(&word) => self.operators += 1,
             Some(_) => {}
             None if token.token == Token::Comma => {
                 self.operators = 0;

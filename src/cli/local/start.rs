@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
-use crate::catalog::source::{Connector, SourceDef};
+use crate::catalog::source::SourceDef;
 use crate::checkpoint::home::HomeLock;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
@@ -30,9 +30,8 @@ use crate::runtime::pipeline::{Pipeline, Planned};
 use crate::runtime::saved;
 use crate::runtime::supervisor::{OpenSource, Running, Start, start};
 use crate::source::admit::Judgement;
-use crate::source::file::FileSource;
 use crate::source::intake::Intake;
-use crate::source::source::Source;
+use crate::source::open::open_source;
 
 /// A running engine and its right to the home.
 pub(super) struct Started {
@@ -248,7 +247,7 @@ async fn open_sources(
         let compute = super::definitions::compute(&def)?;
         // Sources block: they have a thread of their own, also while they are opened.
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
-            let mut source = connect(&def)?;
+            let mut source = open_source(&def, None)?;
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
             let mut starts = source.starts()?;
             if let Some(state) = &state {
@@ -270,14 +269,6 @@ async fn open_sources(
         opened.push(open?);
     }
     Ok(opened)
-}
-
-fn connect(def: &Arc<SourceDef>) -> Result<Box<dyn Source>> {
-    match def.options.connector {
-        Connector::File => Ok(Box::new(FileSource::new(def)?)),
-        Connector::Kafka => Err(Error::not_yet("kafka")),
-        Connector::Datagen => Err(Error::not_yet("datagen")),
-    }
 }
 
 /// Where current values are written, by number of the feature; one connection per URL.
