@@ -9,7 +9,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr as PlanExpr;
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SetExpr, SetOperator, Spanned as _, TableFactor, TableWithJoins, visit_expressions,
+    SetExpr, SetOperator, Spanned as _, TableFactor, TableWithJoins, Value, visit_expressions,
 };
 
 use super::bind::{SourceLookup, find_source};
@@ -174,13 +174,37 @@ fn grouping_sets() -> Error {
 
 fn check_subqueries(select: &Select) -> Result<()> {
     let found = visit_expressions(select, |expr| {
-        let subquery =
-            matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. });
-        if subquery { ControlFlow::Break(span_of(expr.span())) } else { ControlFlow::Continue(()) }
+        let error = match expr {
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                Error::not_yet("sub-queries in the expressions of a feature")
+            }
+            Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {
+                Error::not_supported("a placeholder in a feature").with_hint("write the value")
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(error.with_span(span_of(expr.span())))
+    });
+    match found {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => check_condition(select),
+    }
+}
+
+/// WHERE comes before windows.
+fn check_condition(select: &Select) -> Result<()> {
+    let Some(condition) = &select.selection else { return Ok(()) };
+    let found = visit_expressions(condition, |expr| match expr {
+        Expr::Function(function) if function.over.is_some() => {
+            ControlFlow::Break(span_of(expr.span()))
+        }
+        _ => ControlFlow::Continue(()),
     });
     match found {
         ControlFlow::Break(span) => {
-            Err(Error::not_yet("sub-queries in the expressions of a feature").with_span(span))
+            Err(Error::not_supported("a window in WHERE: WHERE chooses the rows that windows see")
+                .with_hint("filter when you read the feature")
+                .with_span(span))
         }
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -13,6 +13,7 @@ use super::check::{fold, not_event_time};
 use super::{call, session};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
+use crate::limits::ROWS_FRAME_MAX;
 use crate::sql::token::span_of;
 
 /// Functions whose value is another at every evaluation.
@@ -337,6 +338,11 @@ fn check_frame(frame: &WindowFrame) -> Result<()> {
         (WindowFrameBound::Preceding(Some(extent)), _) => {
             let number = extent.to_string().parse::<u64>();
             match number {
+                Ok(rows) if rows >= ROWS_FRAME_MAX => Err(Error::not_supported(format!(
+                    "a frame of {rows} rows PRECEDING: at most {ROWS_FRAME_MAX} rows fit"
+                ))
+                .with_hint("use fewer rows, or a RANGE frame")
+                .with_span(span_of(extent.span()))),
                 Ok(_) => Ok(()),
                 Err(_) => {
                     Err(Error::usage(format!("ROWS {extent} PRECEDING: expected a number of rows"))

@@ -91,7 +91,12 @@ impl Preparation {
     pub fn evaluate(&self, admitted: &RecordBatch) -> Result<RecordBatch> {
         let Some(filter) = &self.filter else { return self.projection.evaluate(admitted) };
         let mask = filter.evaluate(admitted)?.into_array(admitted.num_rows())?;
-        let mask: BooleanArray = arrow::compute::prep_null_mask_filter(mask.as_boolean());
+        let mask = mask.as_boolean();
+        // NULL is not true; the kernel takes only masks that have NULLs.
+        let mask: BooleanArray = match mask.null_count() {
+            0 => mask.clone(),
+            _ => arrow::compute::prep_null_mask_filter(mask),
+        };
         if mask.true_count() == mask.len() {
             return self.projection.evaluate(admitted);
         }

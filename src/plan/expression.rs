@@ -154,11 +154,10 @@ pub fn planning_error(error: DataFusionError) -> Error {
             planning_error(all.swap_remove(0))
         }
         DataFusionError::SchemaError(inner, _) => schema_error(&inner),
-        DataFusionError::Internal(message) => {
-            let end = message.find("\n").unwrap_or(message.len());
-            Error::usage(message[..end].trim_end_matches('.').to_owned())
-        }
+        DataFusionError::Internal(message) => Error::usage(first_sentence(&message)),
         DataFusionError::Plan(message) => plan_error(&message),
+        DataFusionError::Execution(message) => Error::usage(first_sentence(&message)),
+        DataFusionError::NotImplemented(message) => Error::not_yet(first_sentence(&message)),
         other => Error::from(other),
     }
 }
@@ -177,7 +176,20 @@ fn plan_error(message: &str) -> Error {
         return Error::usage("WHERE takes a condition that is true or false")
             .with_hint("compare the value with something");
     }
-    Error::usage(message)
+    Error::usage(first_sentence(message))
+}
+
+/// Without lists of candidates and debug output.
+fn first_sentence(message: &str) -> String {
+    let mut message = message.trim();
+    for noise in ["No function matches", "You might need", "\n", "Substring {"] {
+        if let Some((first, _)) = message.split_once(noise)
+            && !first.trim().is_empty()
+        {
+            message = first.trim();
+        }
+    }
+    message.trim_end_matches(['.', ' ']).to_owned()
 }
 
 /// A column beside aggregates that is neither.

@@ -5,10 +5,10 @@
 //! float comparisons that are computed become canonical (one zero, one NaN). Names in schemas
 //! stay as the user wrote. Never changes what an expression gives on rows where it succeeds.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Volat
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, ErrorCounter, Operation};
+use crate::model::batch::timestamp_type;
 
 /// The rule; failures are counted in `errors`.
 #[derive(Debug, Default)]
@@ -103,13 +104,15 @@ impl Lenient {
             }
             Expr::ScalarFunction(function) => self.rewrite_function(function, schema)?,
             Expr::Between(Between { expr, negated, low, high }) => {
-                let fix = |e: Box<Expr>| Box::new(self.canonical_operand(*e, schema));
-                Transformed::yes(Expr::Between(Between::new(
-                    fix(expr),
-                    negated,
-                    fix(low),
-                    fix(high),
-                )))
+                let fix = |e: Expr| Box::new(self.canonical_operand(e, schema));
+                let (micros, low_us) = compared_in_micros(*expr.clone(), *low.clone(), schema);
+                let (_, high_us) = compared_in_micros(*expr.clone(), *high.clone(), schema);
+                let (expr, low, high) = match micros != *expr && high_us != *high {
+                    true => (micros, low_us, high_us),
+                    false => (*expr, *low, *high),
+                };
+                let between = Between::new(fix(expr), negated, fix(low), fix(high));
+                Transformed::yes(Expr::Between(between))
             }
             Expr::InList(InList { expr, list, negated }) => {
                 let list = list.into_iter().map(|e| self.canonical_operand(e, schema)).collect();
@@ -145,7 +148,8 @@ impl Lenient {
             | O::GtEq
             | O::IsDistinctFrom
             | O::IsNotDistinctFrom => {
-                let fix = |e: Box<Expr>| Box::new(self.canonical_operand(*e, schema));
+                let (left, right) = compared_in_micros(*left, *right, schema);
+                let fix = |e: Expr| Box::new(self.canonical_operand(e, schema));
                 let compared = BinaryExpr { left: fix(left), op, right: fix(right) };
                 return Ok(Transformed::yes(Expr::BinaryExpr(compared)));
             }
@@ -215,6 +219,54 @@ impl Lenient {
     }
 }
 
+/// `event_time > '2024-01-01'` is coerced to nanoseconds on both sides. Where one side is µs and
+/// the other a constant of whole µs it is compared as it is, so that scans can prune by it.
+fn compared_in_micros(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    match (micros_column(&left, schema), micros_constant(&right)) {
+        (Some(column), Some(constant)) => return (column, constant),
+        _ => match (micros_constant(&left), micros_column(&right, schema)) {
+            (Some(constant), Some(column)) => return (constant, column),
+            _ => {}
+        },
+    }
+    (left, right)
+}
+
+/// The µs operand below a cast to ns.
+fn micros_column(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let operand = cast_to_nanos(expr)?;
+    let data_type = operand.get_type(schema).ok()?;
+    (data_type == timestamp_type()).then(|| operand.clone())
+}
+
+fn micros_constant(expr: &Expr) -> Option<Expr> {
+    let value = match expr {
+        Expr::Literal(value, _) => value.clone(),
+        _ => match cast_to_nanos(expr)? {
+            Expr::Literal(value, _) => value
+                .cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))
+                .ok()?,
+            _ => return None,
+        },
+    };
+    match value {
+        ScalarValue::TimestampNanosecond(Some(nanos), _) if nanos % 1_000 == 0 => {
+            let micros = ScalarValue::TimestampMicrosecond(Some(nanos / 1_000), Some("UTC".into()));
+            Some(Expr::Literal(micros, None))
+        }
+        _ => None,
+    }
+}
+
+fn cast_to_nanos(expr: &Expr) -> Option<&Expr> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    let Checked { operation: Operation::Cast(to), .. } = Checked::of(&call.func)? else {
+        return None;
+    };
+    let nanos = matches!(to, DataType::Timestamp(TimeUnit::Nanosecond, _));
+    call.args.first().filter(|_| nanos)
+}
+
 /// Functions the optimizer and the scans must recognise; they cannot fail.
 const TRANSPARENT: [&str; 4] = ["get_field", "named_struct", "struct", "row"];
 
@@ -225,8 +277,8 @@ const ONLY_SIMPLIFIED: [&str; 6] =
 /// Functions that compare their arguments.
 const COMPARING: [&str; 3] = ["nullif", "greatest", "least"];
 
-fn is_canonical_literal(value: &datafusion::common::ScalarValue) -> bool {
-    use datafusion::common::ScalarValue as S;
+fn is_canonical_literal(value: &ScalarValue) -> bool {
+    use ScalarValue as S;
     match value {
         S::Float64(Some(x)) => x.to_bits() == crate::model::key::canonical_f64(*x).to_bits(),
         S::Float32(Some(x)) => !x.is_nan() && x.to_bits() != (-0.0f32).to_bits(),

@@ -20,7 +20,6 @@ use super::dataflow::FrameExtent;
 use super::expression::{any, planning_error};
 use crate::aggregate::kind::AggregateKind;
 use crate::error::{Error, Result};
-use crate::limits::ROWS_FRAME_MAX;
 use crate::model::time::DAY_US;
 
 pub const ROW: &str = "row";
@@ -403,11 +402,7 @@ fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
 
 fn rows(value: &ScalarValue) -> Result<u64> {
     match value {
-        ScalarValue::UInt64(Some(rows)) if *rows < ROWS_FRAME_MAX => Ok(*rows),
-        ScalarValue::UInt64(Some(rows)) => Err(Error::not_supported(format!(
-            "a frame of {rows} rows PRECEDING: at most {ROWS_FRAME_MAX} rows fit"
-        ))
-        .with_hint("use fewer rows, or a RANGE frame")),
+        ScalarValue::UInt64(Some(rows)) => Ok(*rows),
         other => Err(Error::usage(format!("{other} PRECEDING is no number of rows"))),
     }
 }

@@ -15,6 +15,7 @@
 //! | `call` | the aggregates, as the planner sees them |
 //! | `checked`, `lenient` | expressions that are NULL where they fail |
 //! | `expression` | types that may leave an expression; physical expressions |
+//! | `fixture` | test material |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
 mod assemble;
@@ -29,6 +30,8 @@ pub mod describe;
 pub mod explain;
 mod expression;
 pub mod fingerprint;
+#[cfg(test)]
+pub mod fixture;
 mod lenient;
 mod lower;
 mod output;

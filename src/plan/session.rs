@@ -150,3 +150,6 @@ pub async fn statement_frame(
         .map_err(super::expression::planning_error)?;
     context.execute_logical_plan(plan).await.map_err(super::expression::planning_error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,105 +1,60 @@
-//! Tests of the parent file.
+//! Every statement of `statements.sql` gives the plan or the error written under it.
 
-use std::sync::Arc;
+use crate::error::{Error, Result};
+use crate::plan::dataflow::FeaturePlan;
+use crate::plan::fixture::plan;
 
-use super::*;
-use crate::catalog::source::*;
-use crate::plan::explain::explain;
-use crate::sql::parser::parse_query;
-
-pub struct One(pub Arc<SourceDef>);
-
-impl SourceLookup for One {
-    fn source(&self, name: &str) -> Result<Arc<SourceDef>> {
-        if name == self.0.name {
-            return Ok(self.0.clone());
+/// What is written under a statement: its output columns and condition, or its error.
+fn verdict(planned: &Result<FeaturePlan>) -> String {
+    match planned {
+        Ok(plan) => {
+            let words = &plan.description;
+            let mut lines = vec![format!(
+                "-- key ({}) time {:?}",
+                plan.key_columns.join(", "),
+                plan.time_column
+            )];
+            for (name, data_type, expression) in &words.outputs {
+                lines.push(format!("--   {name} {data_type} = {expression}"));
+            }
+            lines.extend(words.filter.iter().map(|filter| format!("-- where {filter}")));
+            lines.extend(plan.notes.iter().map(|note| format!("-- note: {note}")));
+            lines.join("\n")
         }
-        Err(Error::usage(format!("no such source: {name}")))
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![self.0.name.clone()]
+        Err(error) => error_text(error),
     }
 }
 
-/// The source `transactions` of the documentation, and a few more types.
-pub fn transactions() -> One {
-    let column = |name: &str, data_type: DataType, nullable: bool| ColumnDef {
-        name: name.to_owned(),
-        data_type,
-        nullable,
-        kind: ColumnKind::Physical,
-    };
-    let columns = vec![
-        column("txn_id", DataType::Int64, true),
-        column("user_id", DataType::Int64, false),
-        column("category", DataType::Utf8, true),
-        column("amount", DataType::Float64, true),
-        column("event_time", timestamp_type(), false),
-        column("small", DataType::Int32, true),
-        column("ratio", DataType::Float32, true),
-        column("price", DataType::Decimal128(10, 2), true),
-        column("flag", DataType::Boolean, true),
-        column("Mixed Case", DataType::Int64, true),
-    ];
-    let options = SourceOptions {
-        connector: Connector::File,
-        path: None,
-        topic: None,
-        properties: vec![],
-        startup: StartupMode::Earliest,
-        partitioned_by: vec![],
-        format: Format::Parquet,
-        json: JsonOptions::default(),
-        history: None,
-        archive: false,
-        dead_letter: None,
-        max_future_us: 0,
-        idle_timeout_us: 0,
-        message_bytes_max: 0,
-        datagen_rows: None,
-        datagen_rate: None,
-        datagen_seed: 0,
-    };
-    One(Arc::new(SourceDef {
-        name: "transactions".to_owned(),
-        columns,
-        watermark: WatermarkDef { column: "event_time".to_owned(), delay_us: 30_000_000 },
-        options,
-        sql: String::new(),
-    }))
+fn error_text(error: &Error) -> String {
+    let at = error.span().map_or_else(String::new, |span| {
+        format!(" {}:{}-{}:{}", span.start.0, span.start.1, span.end.0, span.end.1)
+    });
+    let hint = error.hint().map_or_else(String::new, |hint| format!("\n-- hint: {hint}"));
+    format!("-- {:?}{at}: {}{hint}", error.kind(), error.message())
 }
-
-pub fn plan(sql: &str) -> Result<FeaturePlan> {
-    let sql = sql.to_owned();
-    let big = std::thread::Builder::new().stack_size(crate::limits::PLANNING_STACK_BYTES);
-    let run = move || plan_feature(&transactions(), "f", 1, &*parse_query(&sql)?);
-    big.spawn(run).unwrap().join().unwrap()
-}
-
-pub const EXAMPLE: &str = "SELECT user_id,
-       COUNT(*)                                    OVER w30m AS txn_count_30m,
-       AVG(amount)                                 OVER w1h  AS avg_amount_1h,
-       SUM(amount) FILTER (WHERE category = 'atm') OVER w1h  AS atm_amount_1h,
-       MAX(amount)                                 OVER w24h AS max_amount_24h,
-       COUNT(DISTINCT category)                    OVER w24h AS categories_24h,
-       AVG(amount)                                 OVER w10  AS avg_last_10
-FROM transactions
-WHERE amount > 0
-WINDOW w30m AS (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '30' MINUTE PRECEDING AND CURRENT ROW),
-       w1h  AS (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW),
-       w24h AS (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW),
-       w10  AS (PARTITION BY user_id ORDER BY event_time, txn_id ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)";
 
 #[test]
-fn scratch() {
-    let text = std::fs::read_to_string("/tmp/cases.txt").unwrap();
-    for sql in text.lines() {
-        println!("{sql}");
-        match plan(sql) {
-            Ok(plan) => println!("OK {}", explain(&plan).replace("\n", "\n   ")),
-            Err(error) => println!("ERR {error}\n    {:?} {:?}", error.kind(), error.span()),
+fn every_statement_gives_the_plan_or_the_error_written_under_it() {
+    let text = include_str!("statements.sql");
+    let (mut cases, mut wrong) = (0, String::new());
+    for case in text.split("\n\n").map(str::trim).filter(|case| !case.is_empty()) {
+        let Some((sql, expected)) = case.split_once("\n--") else { continue };
+        let found = verdict(&plan(sql.trim_end_matches(';')));
+        cases += 1;
+        if found != format!("--{expected}") {
+            wrong.push_str(&format!("{sql}\n{found}\n\n"));
         }
     }
-    println!("{}", explain(&plan(EXAMPLE).unwrap()));
+    assert!(cases >= 100, "only {cases} statements were read");
+    assert!(wrong.is_empty(), "these statements now give:\n\n{wrong}");
+}
+
+#[test]
+fn an_error_in_a_later_line_points_into_that_line() {
+    let error = plan(
+        "SELECT user_id,\n       SUM(amout) OVER (PARTITION BY user_id ORDER BY event_time) AS s\n\
+         FROM transactions",
+    )
+    .unwrap_err();
+    assert_eq!(error.span().unwrap().start, (2, 12));
 }
