@@ -24,6 +24,7 @@ mod probe;
 mod snapshot;
 mod sorted;
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
@@ -70,6 +71,16 @@ pub struct TrailingWindow {
     sorted: Sorted,
     slots: Vec<u32>,
     words: Vec<u64>,
+}
+
+/// Keys whose memory is asked for together (see `KeyRows::touch`).
+const AHEAD: usize = 64;
+/// Rows made final in one go: what they need of the keys' states should stay in the cache.
+const FINAL_ROWS: usize = BATCH_ROWS / 4;
+
+fn touch(keys: &[KeyRows], slots: &[u32]) {
+    let touch = |slot: &u32| keys[*slot as usize].touch();
+    black_box(slots.iter().map(touch).fold(0, u64::wrapping_add));
 }
 
 impl TrailingWindow {
@@ -163,12 +174,16 @@ impl TrailingWindow {
             }
         });
         due.sort_unstable();
-        let end = |slot: u32| {
-            let key = &keys[slot as usize];
-            let before = |row: &[u64]| (row[0] as i64) < watermark;
-            (slot, key.buffer.partition_point(stride, key.final_end, before))
-        };
-        due.into_iter().map(end).collect()
+        let mut ends = Vec::with_capacity(due.len());
+        for slots in due.chunks(AHEAD) {
+            touch(keys, slots);
+            ends.extend(slots.iter().map(|slot| {
+                let key = &keys[*slot as usize];
+                let before = |row: &[u64]| (row[0] as i64) < watermark;
+                (*slot, key.buffer.partition_point(stride, key.final_end, before))
+            }));
+        }
+        ends
     }
 
     /// Makes stretches of rows final and emits their results.
@@ -390,8 +405,12 @@ impl Operator for TrailingWindow {
         self.index.insert(keys, step.num_rows(), &mut slots)?;
         self.resize();
         self.plan.layout.encode(rest, &mut self.interner, &mut words)?;
-        for (slot, row) in slots.iter().zip(words.chunks_exact(self.plan.layout.stride())) {
-            self.insert(*slot, row);
+        let stride = self.plan.layout.stride();
+        for (slots, rows) in slots.chunks(AHEAD).zip(words.chunks(AHEAD * stride)) {
+            touch(&self.keys, slots);
+            for (slot, row) in slots.iter().zip(rows.chunks_exact(stride)) {
+                self.insert(*slot, row);
+            }
         }
         self.rows_held += slots.len();
         (self.slots, self.words) = (slots, words);
@@ -411,7 +430,7 @@ impl Operator for TrailingWindow {
             let key = &self.keys[*slot as usize];
             let mut start = key.final_end;
             while start < *end {
-                let room = (BATCH_ROWS - rows) as u64;
+                let room = (FINAL_ROWS - rows) as u64;
                 let mut stop = (*end).min(start + room);
                 if self.plan.ordered && stop < *end {
                     // Rows of equal time stay together: a frame may put them in another order.
@@ -422,7 +441,7 @@ impl Operator for TrailingWindow {
                 chunk.push((*slot, start, stop));
                 rows += (stop - start) as usize;
                 start = stop;
-                if rows >= BATCH_ROWS {
+                if rows >= FINAL_ROWS {
                     self.finalize(&chunk, out)?;
                     (rows, chunk) = (0, Vec::new());
                     let done = if start == *end { i + 1 } else { i };

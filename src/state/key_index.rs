@@ -24,11 +24,19 @@ enum Keys {
     Bytes(Vec<Box<[u8]>>),
 }
 
+/// An entry of the table: what is compared first (the BIGINT, else the hash) lies beside the slot,
+/// so that a key is found without looking anywhere else.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    tag: u64,
+    slot: u32,
+}
+
 /// The keys of one operator.
 #[derive(Debug)]
 pub struct KeyIndex {
     types: Vec<DataType>,
-    table: HashTable<u32>,
+    table: HashTable<Held>,
     hashes: Vec<u64>,
     keys: Keys,
     free: Vec<u32>,
@@ -41,13 +49,22 @@ enum Probe<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Probe<'_> {
+    fn tag(&self, hash: u64) -> u64 {
+        match self {
+            Self::Integer(value) => value.unwrap_or(0) as u64,
+            Self::Bytes(_) => hash,
+        }
+    }
+}
+
 impl Keys {
+    /// Whether an entry with the right tag is that of the key looked for.
     #[inline]
     fn is(&self, slot: u32, probe: &Probe) -> bool {
         match (self, probe) {
-            (Self::Integer { null, .. }, Probe::Integer(None)) => *null == Some(slot),
-            (Self::Integer { values, null }, Probe::Integer(Some(value))) => {
-                values[slot as usize] == *value && *null != Some(slot)
+            (Self::Integer { null, .. }, Probe::Integer(value)) => {
+                value.is_none() == (*null == Some(slot))
             }
             (Self::Bytes(keys), Probe::Bytes(bytes)) => keys[slot as usize].as_ref() == *bytes,
             _ => false,
@@ -119,10 +136,7 @@ impl KeyIndex {
     pub fn insert(&mut self, columns: &[ArrayRef], rows: usize, out: &mut Vec<u32>) -> Result<()> {
         out.reserve(rows);
         if let (Keys::Integer { .. }, Some(values)) = (&self.keys, integers(columns)) {
-            for row in 0..rows {
-                let value = values.is_valid(row).then(|| values.value(row));
-                out.push(self.insert_one(integer_hash(value), &Probe::Integer(value)));
-            }
+            self.insert_integers(values, rows, out);
             return Ok(());
         }
         let mut bytes = std::mem::take(&mut self.scratch);
@@ -140,15 +154,41 @@ impl KeyIndex {
         Ok(())
     }
 
+    /// Known keys are found in a loop that does nothing else, so that the processor waits for
+    /// many of them at once; new ones follow.
+    fn insert_integers(&mut self, values: &Int64Array, rows: usize, out: &mut Vec<u32>) {
+        let value = |row: usize| values.is_valid(row).then(|| values.value(row));
+        let begin = out.len();
+        let hashes: Vec<u64> = (0..rows).map(|row| integer_hash(value(row))).collect();
+        let found = hashes
+            .iter()
+            .enumerate()
+            .map(|(row, hash)| self.lookup(*hash, &Probe::Integer(value(row))).unwrap_or(u32::MAX));
+        out.extend(found);
+        for (row, hash) in hashes.iter().enumerate() {
+            if out[begin + row] == u32::MAX {
+                out[begin + row] = self.insert_one(*hash, &Probe::Integer(value(row)));
+            }
+        }
+    }
+
+    #[inline]
+    fn lookup(&self, hash: u64, probe: &Probe) -> Option<u32> {
+        let tag = probe.tag(hash);
+        let same = |held: &Held| held.tag == tag && self.keys.is(held.slot, probe);
+        self.table.find(hash, same).map(|held| held.slot)
+    }
+
     #[inline]
     fn insert_one(&mut self, hash: u64, probe: &Probe) -> u32 {
         let Self { table, hashes, keys, free, .. } = self;
-        let same = |slot: &u32| hashes[*slot as usize] == hash && keys.is(*slot, probe);
-        match table.entry(hash, same, |slot| hashes[*slot as usize]) {
-            Entry::Occupied(entry) => *entry.get(),
+        let tag = probe.tag(hash);
+        let same = |held: &Held| held.tag == tag && keys.is(held.slot, probe);
+        match table.entry(hash, same, |held| hashes[held.slot as usize]) {
+            Entry::Occupied(entry) => entry.get().slot,
             Entry::Vacant(entry) => {
                 let slot = free.pop().unwrap_or(hashes.len() as u32);
-                entry.insert(slot);
+                entry.insert(Held { tag, slot });
                 if slot as usize == hashes.len() {
                     hashes.push(hash);
                 } else {
@@ -177,13 +217,13 @@ impl KeyIndex {
             Keys::Integer { .. } => Probe::Integer(integer_of(scratch)),
             Keys::Bytes(_) => Probe::Bytes(scratch),
         };
-        Ok(self.table.find(hash, |slot| self.keys.is(*slot, &probe)).copied())
+        Ok(self.lookup(hash, &probe))
     }
 
     /// Forgets a key; its slot is given to a later one.
     pub fn remove(&mut self, slot: u32) {
         let hash = self.hashes[slot as usize];
-        let found = self.table.find_entry(hash, |other| *other == slot);
+        let found = self.table.find_entry(hash, |held| held.slot == slot);
         assert!(found.is_ok(), "slot {slot} holds no key");
         if let Ok(entry) = found {
             entry.remove();
@@ -238,7 +278,7 @@ impl KeyIndex {
 
     /// All slots held, by shard, in an order that depends on the keys only.
     pub fn sorted(&self) -> Vec<u32> {
-        let mut slots: Vec<u32> = self.table.iter().copied().collect();
+        let mut slots: Vec<u32> = self.table.iter().map(|held| held.slot).collect();
         slots.sort_unstable_by(|a, b| {
             let (left, right) = (self.hashes[*a as usize], self.hashes[*b as usize]);
             left.cmp(&right).then_with(|| match &self.keys {
@@ -269,7 +309,7 @@ impl KeyIndex {
             Keys::Integer { .. } => 8,
             Keys::Bytes(keys) => 16 + 16 + keys.first().map_or(0, |key| key.len()),
         };
-        self.hashes.len() * (key + 8 + 8)
+        self.hashes.len() * (key + 8 + 2 * size_of::<Held>())
     }
 }
 

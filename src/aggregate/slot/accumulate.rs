@@ -65,6 +65,8 @@ pub(super) trait Accumulate: Clone + fmt::Debug + Send + Sync + 'static {
     fn encode_cell(&self, cell: &Self::Cell, out: &mut Vec<u8>);
     fn decode_cell(&self, input: &mut &[u8]) -> Result<Self::Cell>;
     fn state_bytes(&self, state: &Self::State) -> usize;
+    /// Reads a little of a state, so that it is on its way from memory when it is needed.
+    fn touch(&self, state: &Self::State) -> u64;
 }
 
 /// Moves the state of a run over rows, one result after the other.

@@ -150,4 +150,9 @@ impl<V: Value> Accumulate for Best<V> {
     fn state_bytes(&self, state: &Extreme<V>) -> usize {
         state.size_bytes() + state.front().map_or(0, V::heap_bytes) * state.len()
     }
+
+    #[inline]
+    fn touch(&self, state: &Extreme<V>) -> u64 {
+        state.entries().next().map_or(0, |entry| entry.0)
+    }
 }

@@ -182,4 +182,9 @@ impl<V: Value> Accumulate for Edge<V> {
         let value = state.as_ref().and_then(|found| found.1.as_ref());
         size_of::<Self::State>() + value.map_or(0, V::heap_bytes)
     }
+
+    #[inline]
+    fn touch(&self, state: &Self::State) -> u64 {
+        state.as_ref().map_or(0, |found| found.0)
+    }
 }

@@ -2,12 +2,13 @@
 //! slides over cells. Called by `operator::group_window`.
 
 use std::fmt;
+use std::hint::black_box;
 
 use arrow::array::ArrayRef;
 
 use super::accumulate::{Accumulate, place_of, slide_panes};
 use super::rows::{PaneRun, Rows};
-use super::sliding::Output;
+use super::sliding::{AHEAD, Output};
 use super::value::Column;
 use crate::aggregate::encoding::finish;
 use crate::error::Result;
@@ -89,9 +90,13 @@ impl<A: Accumulate> PaneSlot for Paned<A> {
 
     fn slide(&mut self, runs: &[PaneRun], bounds: (&[u64], &[u64])) {
         let Self { rule, cells, states, columns, overflow, .. } = self;
-        for run in runs {
-            let state = &mut states[run.state];
-            *overflow += slide_panes(rule, state, cells, run, bounds, columns);
+        for runs in runs.chunks(AHEAD) {
+            let touch = |run: &PaneRun| rule.touch(&states[run.state]);
+            black_box(runs.iter().map(touch).fold(0, u64::wrapping_add));
+            for run in runs {
+                let state = &mut states[run.state];
+                *overflow += slide_panes(rule, state, cells, run, bounds, columns);
+            }
         }
     }
 

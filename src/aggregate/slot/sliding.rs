@@ -2,6 +2,7 @@
 //! `operator::trailing_window`.
 
 use std::fmt;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -12,6 +13,10 @@ use super::rows::{Rows, Run};
 use super::value::Column;
 use crate::aggregate::encoding::finish;
 use crate::error::Result;
+
+/// States whose memory is asked for together: with many keys nearly every state is a cache miss,
+/// and the processor waits for misses in parallel only if they are close in the program.
+pub(super) const AHEAD: usize = 64;
 
 /// Which result of the specification a column is, and how it becomes an array.
 #[derive(Clone, Debug)]
@@ -97,9 +102,13 @@ impl<A: Accumulate> Slot for Sliding<A> {
     }
 
     fn slide(&mut self, runs: &[Run], bounds: (&[u64], &[u64])) {
-        for run in runs {
-            let state = &mut self.states[run.state];
-            self.overflow += slide_rows(&self.rule, state, run, bounds, &mut self.columns);
+        let Self { rule, states, columns, overflow, .. } = self;
+        for runs in runs.chunks(AHEAD) {
+            let touch = |run: &Run| rule.touch(&states[run.state]);
+            black_box(runs.iter().map(touch).fold(0, u64::wrapping_add));
+            for run in runs {
+                *overflow += slide_rows(rule, &mut states[run.state], run, bounds, columns);
+            }
         }
     }
 

@@ -303,4 +303,9 @@ where
     fn state_bytes(&self, state: &M) -> usize {
         size_of::<M>() + state.heap_bytes()
     }
+
+    #[inline]
+    fn touch(&self, state: &M) -> u64 {
+        state.count()
+    }
 }

@@ -180,4 +180,9 @@ impl<V: Value, T: Tally<V>> Accumulate for Unique<V, T> {
     fn state_bytes(&self, state: &Self::State) -> usize {
         state.0.size_bytes() + size_of::<T>()
     }
+
+    #[inline]
+    fn touch(&self, state: &Self::State) -> u64 {
+        state.0.len() as u64
+    }
 }

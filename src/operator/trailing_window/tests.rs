@@ -1,6 +1,7 @@
 //! Trailing windows against the naive model, in every way they can be driven.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::DataType;
 
 use super::super::oracle::{Row, Val, compare, evaluate};
 use super::super::trial::{
@@ -8,7 +9,8 @@ use super::super::trial::{
     value_types,
 };
 use super::*;
-use crate::plan::dataflow::{FrameSpec, TieBreak, WindowSpec};
+use crate::aggregate::kind::{AggregateKind, AggregateSpec};
+use crate::plan::dataflow::{FrameSpec, SlotSpec, TieBreak, WindowSpec};
 
 fn random_spec(random: &mut Random) -> TrailingSpec {
     let all = value_types();
@@ -225,4 +227,129 @@ fn every_way_to_drive_it_agrees_with_the_model() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// SUM(v0) over RANGE 10 µs, a BIGINT key.
+fn sum_spec(frames: Vec<FrameSpec>) -> TrailingSpec {
+    let aggregate = AggregateSpec {
+        kind: AggregateKind::Sum,
+        argument: Some(0),
+        filter: None,
+        distinct: false,
+        ignore_nulls: false,
+        input: DataType::Int64,
+        output: DataType::Int64,
+    };
+    TrailingSpec {
+        key_types: vec![DataType::Int64],
+        value_types: vec![DataType::Int64],
+        slots: (0..frames.len())
+            .map(|frame| SlotSpec { frame, aggregate: aggregate.clone() })
+            .collect(),
+        frames,
+        carried: vec![],
+    }
+}
+
+fn range(preceding_us: i64) -> FrameSpec {
+    FrameSpec { extent: FrameExtent::Range { preceding_us: Some(preceding_us) }, ties: vec![] }
+}
+
+/// Rows of (key, time, value), offsets from `offset` on.
+fn step(spec: &TrailingSpec, offset: i64, rows: &[(i64, i64, i64)]) -> RecordBatch {
+    let offsets = offset..offset + rows.len() as i64;
+    let times = rows.iter().map(|row| row.1);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
+        Arc::new(Int32Array::from(vec![0; rows.len()])),
+        Arc::new(Int64Array::from_iter_values(offsets)),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2))),
+    ];
+    RecordBatch::try_new(WindowSpec::Trailing(spec.clone()).step_schema(), columns).unwrap()
+}
+
+#[test]
+fn a_sum_beyond_bigint_is_null_and_counted() {
+    let spec = sum_spec(vec![range(10)]);
+    let mut operator = TrailingWindow::new(&spec, false).unwrap();
+    operator.on_batch(&step(&spec, 0, &[(1, 0, i64::MAX), (1, 5, 1), (1, 12, 1)])).unwrap();
+    let mut out = Vec::new();
+    operator.on_watermark(EventTime::INFINITY, &mut out).unwrap();
+    let sums: Vec<Val> = lines(&out).into_iter().map(|line| line[2].clone()).collect();
+    assert_eq!(sums, [Val::Int(i64::MAX.into()), Val::Null, Val::Int(2)]);
+    assert_eq!(operator.numeric_overflow(), 1);
+}
+
+#[test]
+fn a_probe_before_the_horizon_is_refused() {
+    let spec = sum_spec(vec![range(10)]);
+    let mut operator = TrailingWindow::new(&spec, false).unwrap();
+    operator.on_batch(&step(&spec, 0, &[(1, 0, 1), (1, 100, 1)])).unwrap();
+    operator.on_watermark(EventTime(50), &mut Vec::new()).unwrap();
+    let key: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1]))];
+    let error = operator.probe(&key, &[EventTime(49)], Bound::Strict).unwrap_err();
+    assert!(error.message().contains("rows are held for times from"), "{error}");
+    assert!(operator.probe(&key, &[EventTime(50)], Bound::Strict).is_ok());
+}
+
+#[test]
+fn keys_out_of_reach_are_forgotten_and_their_slots_used_again() {
+    let spec = sum_spec(vec![range(10)]);
+    let mut operator = TrailingWindow::new(&spec, true).unwrap();
+    let mut emitted = 0;
+    for i in 0..1000 {
+        operator.on_batch(&step(&spec, i, &[(i, i, 1)])).unwrap();
+        let mut out = Vec::new();
+        operator.on_watermark(EventTime(i), &mut out).unwrap();
+        emitted += out.iter().map(RecordBatch::num_rows).sum::<usize>();
+        operator.drain_current().unwrap();
+    }
+    assert_eq!(emitted, 999);
+    assert!(operator.key_count() < 20, "{} keys", operator.key_count());
+    assert!(operator.keys.len() < 30 && operator.rows_held < 20);
+    assert!(operator.state_bytes() < 20_000, "{} bytes", operator.state_bytes());
+}
+
+#[test]
+fn rows_that_no_frame_reaches_are_dropped() {
+    for frame in [
+        range(10),
+        FrameSpec { extent: FrameExtent::Rows { preceding: Some(9) }, ties: vec![] },
+        FrameSpec { extent: FrameExtent::Range { preceding_us: None }, ties: vec![] },
+    ] {
+        let spec = sum_spec(vec![frame]);
+        let mut operator = TrailingWindow::new(&spec, false).unwrap();
+        for i in 0..1000 {
+            operator.on_batch(&step(&spec, i, &[(1, i, 1)])).unwrap();
+            operator.on_watermark(EventTime(i), &mut Vec::new()).unwrap();
+        }
+        assert!(operator.rows_held <= 13, "{} rows", operator.rows_held);
+    }
+}
+
+#[test]
+fn two_endless_frames_in_different_orders_are_refused() {
+    let tie = |descending| TieBreak { column: 0, descending, nulls_first: false };
+    let frame = |descending| FrameSpec {
+        extent: FrameExtent::Rows { preceding: None },
+        ties: vec![tie(descending)],
+    };
+    let error = TrailingWindow::new(&sum_spec(vec![frame(true), frame(false)]), false).unwrap_err();
+    assert!(error.message().starts_with("not supported yet"), "{error}");
+    assert!(TrailingWindow::new(&sum_spec(vec![frame(true), frame(true)]), false).is_ok());
+}
+
+#[test]
+fn a_snapshot_of_another_format_or_window_is_refused() {
+    let spec = sum_spec(vec![range(10)]);
+    let mut operator = TrailingWindow::new(&spec, false).unwrap();
+    operator.on_batch(&step(&spec, 0, &[(1, 0, 1)])).unwrap();
+    let mut snapshot = operator.snapshot().unwrap();
+    let mut other = sum_spec(vec![range(10)]);
+    other.value_types.push(DataType::Int64);
+    assert!(TrailingWindow::new(&other, false).unwrap().restore(&snapshot).is_err());
+    snapshot.format = 2;
+    let error = TrailingWindow::new(&spec, false).unwrap().restore(&snapshot).unwrap_err();
+    assert!(error.message().contains("format 2"), "{error}");
 }
