@@ -294,10 +294,10 @@ pub struct ProduceArgs {
     /// Column whose value is the message key
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
-    /// Partitions of the topic when it is created
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Partitions of the topic when it is created [default: 1]
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub partitions: u16,
+    pub partitions: Option<u16>,
     /// Rows per second [default: as fast as possible]
     #[arg(long, value_name = "ROWS", conflicts_with = "speed")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]

@@ -316,7 +316,8 @@ pub struct ProduceOptions {
     pub topic: String,
     pub brokers: String,
     pub key: Option<String>,
-    pub partitions: u16,
+    /// Make the topic with so many if there is none (`None` = 1).
+    pub partitions: Option<u16>,
     pub pace: Pace,
     pub rows: Option<u64>,
     pub properties: Vec<(String, String)>,
@@ -325,7 +326,6 @@ pub struct ProduceOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProduceSummary {
     pub rows: u64,
-    pub bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -26,11 +26,10 @@ pub async fn run(args: &ProduceArgs, session: &mut Session<'_>) -> Result<(), Fa
     progress.finish();
     let sent = result?;
     session.console.message(&format!(
-        "{} messages to topic {} at {} ({} bytes)",
+        "{} messages to topic {} at {}",
         grouped(sent.rows),
         args.topic,
         args.brokers,
-        grouped(sent.bytes),
     ));
     Ok(())
 }

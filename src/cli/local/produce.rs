@@ -88,7 +88,7 @@ fn open(input: &ProduceInput, rows: Option<u64>) -> Result<Box<dyn Source>> {
                 return Err(Error::usage("--rows is for generated rows")
                     .with_hint("cut the file instead, for example with head"));
             }
-            Ok(Box::new(FileSource::open(path, Format::Json, None, MESSAGE_BYTES_MAX)?))
+            Ok(Box::new(FileSource::open(path.clone(), Format::Json, None, MESSAGE_BYTES_MAX)?))
         }
         ProduceInput::Datagen { seed } => {
             let statement = parse_statements(TRANSACTIONS)?.into_iter().next();
