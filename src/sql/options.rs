@@ -78,6 +78,8 @@ impl OptionSpec {
 }
 
 const KAFKA: &[&str] = &["kafka"];
+/// Sources that are not files already.
+const STREAMS: &[&str] = &["kafka", "datagen"];
 const DATAGEN: &[&str] = &["datagen"];
 const DECODING: &[&str] = &["kafka", "file"];
 
@@ -151,7 +153,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         "URL of Parquet history, read by backfill and training sets; files: their path",
     ),
     source("archive", T::Boolean, "write the admitted rows to 'history'")
-        .only(KAFKA)
+        .only(STREAMS)
         .default("false"),
     source("dead_letter", T::Url, "URL for what is not admitted; else <home>/dead_letter/"),
     source("dead_letter.max_ratio", T::Text, "stop when more than this share is not admitted")

@@ -66,6 +66,8 @@ fn check(file: &SourceFile, rooms: &Rooms, glossary: &Glossary, out: &mut Vec<Pr
 fn every_file_keeps_the_rules_of_the_house() {
     let mut files = Vec::new();
     read_all(repository(), &mut files);
+    let tests: Vec<String> = files.iter().flat_map(SourceFile::test_modules).collect();
+    files.iter_mut().filter(|f| tests.contains(&f.path)).for_each(SourceFile::mark_test);
     let find = |path: &str| files.iter().find(|f| f.path == path).map_or("", |f| f.text.as_str());
     let rooms = Rooms::read(find("src/lib.rs"));
     let glossary = Glossary::read(find("docs/glossary.md"));
@@ -126,6 +128,12 @@ fn canary_sizes_are_caught() {
     catches("src/plan/x.rs", &long_function, "function `f` has 72 lines, at most 70");
     let long_line = format!("//! D.\n// {}\n", "x".repeat(98));
     catches("src/plan/x.rs", &long_line, "101 characters, at most 100");
+    let table = format!("//! D.\nfn f() {{\n    g([\n{}    ])\n}}\n", "1,\n".repeat(80));
+    catches("src/plan/x.rs", &table, "function `f` has 84 lines");
+    accepts("src/plan/x/tests.rs", &table);
+    let message = format!("//! D.\nconst M: &str = \"{}\";\n", "x".repeat(98));
+    catches("src/plan/x.rs", &message, "at most 100");
+    accepts("src/plan/x/tests.rs", &message);
     let braces =
         format!("//! D.\nfn f() {{\n    g('{{', \"{{\", r#\"{{\"#);\n}}\n{}", "// x\n".repeat(90));
     accepts("src/plan/x.rs", &braces);

@@ -11,18 +11,53 @@ pub struct SourceFile {
     pub code: String,
     /// `code` with the modules under `#[cfg(test)]` as spaces too.
     pub shipped: String,
+    /// The whole file is tests.
+    pub is_test: bool,
 }
 
 impl SourceFile {
     pub fn new(path: String, text: String) -> Self {
         let code = if path.ends_with(".rs") { blank(&text) } else { String::new() };
-        let shipped = if is_test_file(&path) { String::new() } else { without_tests(&code) };
-        Self { path, text, code, shipped }
+        let is_test = is_test_file(&path);
+        let shipped = if is_test { String::new() } else { without_tests(&code) };
+        Self { path, text, code, shipped, is_test }
+    }
+
+    /// Somebody declares it under `#[cfg(test)]`.
+    pub fn mark_test(&mut self) {
+        self.is_test = true;
+        self.shipped.clear();
+    }
+
+    /// Paths of the modules that this file declares under `#[cfg(test)]`.
+    pub fn test_modules(&self) -> Vec<String> {
+        let directory = match self.path.strip_suffix("/mod.rs") {
+            Some(room) => room.to_owned(),
+            None => self.path.trim_end_matches(".rs").to_owned(),
+        };
+        let declared = self.code.split("#[cfg(test)]").skip(1).filter_map(|rest| {
+            let rest = rest.trim_start();
+            let rest = rest.strip_prefix("pub ").unwrap_or(rest);
+            let rest = rest.strip_prefix("pub(crate) ").unwrap_or(rest);
+            let (name, _) = rest.strip_prefix("mod ")?.split_once(';')?;
+            (!name.contains('{')).then(|| format!("{directory}/{name}.rs"))
+        });
+        declared.collect()
+    }
+
+    /// Whether the line in which byte `at` stands is part of tests.
+    pub fn in_tests(&self, at: usize) -> bool {
+        let lines = |text: &str| {
+            let from = text.get(..at)?.rfind('\n').map_or(0, |n| n + 1);
+            let length = text.get(at..)?.find('\n').unwrap_or(text.len() - at);
+            Some(text.get(from..at + length)?.trim().is_empty())
+        };
+        self.is_test || (lines(&self.shipped) == Some(true) && lines(&self.code) != Some(true))
     }
 }
 
 /// Files that hold tests only.
-pub fn is_test_file(path: &str) -> bool {
+fn is_test_file(path: &str) -> bool {
     path.starts_with("tests/")
         || path.starts_with("benches/")
         || path.ends_with("/tests.rs")

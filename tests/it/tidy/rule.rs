@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::lexer::{SourceFile, block_end, is_test_file, line_of};
+use super::lexer::{SourceFile, block_end, line_of};
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -39,13 +39,23 @@ pub fn opening_doc(file: &SourceFile, out: &mut Vec<Problem>) {
 }
 
 pub fn line_length(file: &SourceFile, out: &mut Vec<Problem>) {
+    let mut at = 0;
     for (index, line) in file.text.lines().enumerate() {
         let chars = line.chars().count();
-        if chars > LINE_CHARS_MAX {
+        // SQL and expected messages of a test are whole on one line, so that they can be searched.
+        let literal = file.in_tests(at) && is_literal(line, &file.code[at..at + line.len()]);
+        at += line.len() + 1;
+        if chars > LINE_CHARS_MAX && !literal {
             let what = format!("{chars} characters, at most {LINE_CHARS_MAX}");
             out.push(problem(file, index + 1, what));
         }
     }
+}
+
+/// Whether a line is hardly more than the inside of a literal.
+fn is_literal(line: &str, code: &str) -> bool {
+    let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+    letters(code) < letters(line) / 2
 }
 
 pub fn file_length(file: &SourceFile, out: &mut Vec<Problem>) {
@@ -62,12 +72,29 @@ pub fn function_length(file: &SourceFile, out: &mut Vec<Problem>) {
         // A body opens with a brace; a declaration or a type (`fn(x) -> y`) ends before one.
         let Some(open) = body_start(rest) else { continue };
         let end = block_end(&file.code, at + 2 + open);
-        let lines = line_of(&file.code, end) - line_of(&file.code, at) + 1;
+        let mut lines = line_of(&file.code, end) - line_of(&file.code, at) + 1;
+        if file.in_tests(at) {
+            lines -= table_lines(&file.code[at..end]);
+        }
         if !name.is_empty() && lines > FUNCTION_LINES_MAX {
             let what = format!("function `{name}` has {lines} lines, at most {FUNCTION_LINES_MAX}");
             out.push(problem(file, line_of(&file.code, at), what));
         }
     }
+}
+
+/// Lines inside of array literals: a table of cases is data, however many cases it has.
+fn table_lines(function: &str) -> usize {
+    let (mut depth, mut lines) = (0usize, 0);
+    for byte in function.bytes() {
+        match byte {
+            b'[' => depth += 1,
+            b']' => depth = depth.saturating_sub(1),
+            b'\n' if depth > 0 => lines += 1,
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// Where the body begins, seen from just after `fn`: the first brace outside of parentheses and
@@ -104,7 +131,7 @@ pub fn allow_without_reason(file: &SourceFile, out: &mut Vec<Problem>) {
     for opening in ["#[allow(", "#![allow("] {
         for (at, _) in file.code.match_indices(opening) {
             let attribute = &file.text[at..at + file.code[at..].find(']').unwrap_or(0)];
-            if !(is_test_file(&file.path) && attribute.contains("reason")) {
+            if !(file.is_test && attribute.contains("reason")) {
                 let what = "use `#[expect(…, reason = \"…\")]`, which tells when it is outlived";
                 out.push(problem(file, line_of(&file.code, at), what));
             }
@@ -133,8 +160,7 @@ pub fn sleep_in_tests(file: &SourceFile, out: &mut Vec<Problem>) {
         return;
     }
     for (at, _) in words(&file.code, "sleep") {
-        let in_test = file.shipped.as_bytes().get(at).is_none_or(|b| *b == b' ');
-        if in_test {
+        if file.in_tests(at) {
             let what = "tests do not sleep: step the clock, or poll with a deadline";
             out.push(problem(file, line_of(&file.code, at), what));
         }
