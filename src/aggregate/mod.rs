@@ -11,6 +11,8 @@
 //! | `extreme` | [`extreme::Extreme`]: MIN and MAX of a moving run |
 //! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
 //! | `slot` | accumulators over frames and panes, as operators use them |
+//! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
+//! | `oracle` | test material: seeded randomness, naive rational arithmetic |
 
 pub mod distinct;
 mod encoding;
@@ -22,4 +24,5 @@ pub mod moments;
 mod oracle;
 mod rounding;
 pub mod slot;
+pub mod udaf;
 mod wide;

@@ -48,7 +48,7 @@ pub fn round_i128(value: i128, exponent: i32) -> f64 {
     // The leading bit of the result must be that of a normal double, so that scaling is exact.
     let magnitude = value.unsigned_abs();
     let lead = 127 - magnitude.leading_zeros() as i32 + exponent;
-    if lead >= -1022 && lead <= 1022 && exponent >= -1022 {
+    if (-1022..=1022).contains(&lead) && exponent >= -1022 {
         return value as f64 * f64::from_bits(((exponent + 1023) as u64) << 52);
     }
     round_bits(value < 0, magnitude, false, exponent)

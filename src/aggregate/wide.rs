@@ -60,9 +60,9 @@ impl<const L: usize> Int<L> {
 
     #[inline]
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
-        let (mut out, mut carry) = ([0; L], false);
-        for i in 0..L {
-            (out[i], carry) = self.0[i].carrying_add(other.0[i], carry);
+        let (mut out, mut carry) = (self.0, false);
+        for (limb, term) in out.iter_mut().zip(&other.0) {
+            (*limb, carry) = limb.carrying_add(*term, carry);
         }
         let overflow = (self.0[L - 1] ^ out[L - 1]) & (other.0[L - 1] ^ out[L - 1]);
         (overflow >> 63 == 0).then_some(Self(out))
@@ -70,9 +70,9 @@ impl<const L: usize> Int<L> {
 
     #[inline]
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
-        let (mut out, mut borrow) = ([0; L], false);
-        for i in 0..L {
-            (out[i], borrow) = self.0[i].borrowing_sub(other.0[i], borrow);
+        let (mut out, mut borrow) = (self.0, false);
+        for (limb, term) in out.iter_mut().zip(&other.0) {
+            (*limb, borrow) = limb.borrowing_sub(*term, borrow);
         }
         let overflow = (self.0[L - 1] ^ other.0[L - 1]) & (self.0[L - 1] ^ out[L - 1]);
         (overflow >> 63 == 0).then_some(Self(out))
@@ -101,7 +101,7 @@ impl<const L: usize> Int<L> {
         Self(out)
     }
 
-    pub fn to_i128(&self) -> Option<i128> {
+    pub fn to_i128(self) -> Option<i128> {
         (significant_bits(&self.0) <= 127)
             .then(|| (u128::from(self.0[0]) | u128::from(self.0[1]) << 64) as i128)
     }

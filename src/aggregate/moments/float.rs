@@ -527,11 +527,9 @@ fn shared_zeros(sum: i128, squares: &Int<4>) -> i32 {
 
 /// `squares * 2^by` for an even `by` of either sign, `None` if it does not fit or is not whole.
 fn scale_squares(squares: &Int<4>, by: i32) -> Option<Int<4>> {
-    if by >= 0 {
-        return squares.checked_shl(by as u32);
-    }
     match trailing_zeros(squares.limbs()) {
         None => Some(Int::ZERO),
+        Some(_) if by >= 0 => squares.checked_shl(by as u32),
         Some(zeros) => (zeros as i32 >= -by).then(|| squares.shr(-by as u32)),
     }
 }

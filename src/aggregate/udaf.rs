@@ -1,0 +1,53 @@
+//! The exact aggregates as DataFusion functions, under the built-in names: ad-hoc SQL has the
+//! bits of the operators, in every plan, partitioning and batch size (semantics §3). Sums travel
+//! between partial and final aggregation as their canonical bytes, never rounded. Called where a
+//! `SessionContext` is made; contexts that judge us as an oracle must not register them.
+//!
+//! Stock functions stay where they already keep the contract: FIRST_VALUE and LAST_VALUE,
+//! COUNT, and MIN/MAX of anything but floats.
+
+mod count;
+mod distinct;
+mod evaluate;
+mod min_max;
+mod numeric;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::AggregateUDF;
+use datafusion::prelude::SessionContext;
+
+use super::kind::AggregateKind;
+
+/// Optimizer rules that must not run with exact aggregates. This one splits `SUM(x)` beside
+/// `COUNT(DISTINCT y)` into a sum of rounded sums, and compares distinct floats by their bits.
+pub const REMOVED_OPTIMIZER_RULES: [&str; 1] = ["single_distinct_aggregation_to_group_by"];
+
+/// Replaces the built-in functions of a context by the exact ones, and removes
+/// [`REMOVED_OPTIMIZER_RULES`].
+pub fn register(context: &SessionContext) {
+    for function in all() {
+        context.register_udaf(AggregateUDF::clone(&function));
+    }
+    for rule in REMOVED_OPTIMIZER_RULES {
+        // False when it was not there, which is as good.
+        let _ = context.remove_optimizer_rule(rule);
+    }
+}
+
+/// The functions, for a session state that is put together by hand; such a state must also do
+/// without [`REMOVED_OPTIMIZER_RULES`].
+pub fn all() -> Vec<Arc<AggregateUDF>> {
+    use AggregateKind as K;
+    let numeric = [K::Sum, K::Avg, K::VarPop, K::VarSamp, K::StddevPop, K::StddevSamp]
+        .into_iter()
+        .map(|kind| AggregateUDF::new_from_impl(numeric::Numeric::new(kind)));
+    let extremes = [K::Min, K::Max]
+        .into_iter()
+        .map(|kind| AggregateUDF::new_from_impl(min_max::MinMax::new(kind)));
+    let count = AggregateUDF::new_from_impl(count::Count::new());
+    numeric.chain(extremes).chain([count]).map(Arc::new).collect()
+}
+
+#[cfg(test)]
+mod tests;
