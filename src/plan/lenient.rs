@@ -172,7 +172,7 @@ impl Lenient {
         if kept {
             return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
         }
-        if ONLY_SIMPLIFIED.contains(&func.name()) {
+        if ONLY_SIMPLIFIED.contains(&func.name()) || func.short_circuits() {
             let info =
                 SimplifyContext::builder().with_schema(std::sync::Arc::new(schema.clone())).build();
             match func.simplify(args, &info)? {
