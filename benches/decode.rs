@@ -16,7 +16,8 @@ fn messages(count: u64) -> Vec<String> {
         let (user, cents, second) = (n * 7_919 % 100_000, n * 31 % 100_000, n % 60);
         format!(
             "{{\"txn_id\":{n},\"user_id\":{user},\"category\":\"grocery\",\"amount\":{}.{:02},\
-             \"lat\":48.{user},\"lon\":11.{cents},\"event_time\":\"2026-01-01T00:00:{second:02}.123Z\"}}",
+             \"lat\":48.{user},\"lon\":11.{cents},\
+             \"event_time\":\"2026-01-01T00:00:{second:02}.123Z\"}}",
             cents / 100,
             cents % 100
         )

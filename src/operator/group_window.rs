@@ -301,13 +301,13 @@ impl Operator for GroupWindow {
         if !windows.ends.is_empty() {
             self.emit(&mut windows, out)?;
         }
-        let (tumbling, mut gone) = (self.is_tumbling(), Vec::new());
+        let mut gone = Vec::new();
         for (slot, _) in due {
             let panes = &mut self.keys[slot as usize];
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
             }
-            panes.drop_old(&self.grid, self.horizon, tumbling, &mut gone);
+            panes.drop_old(&self.grid, self.horizon, &mut gone);
         }
         self.free_cells(&gone);
         Ok(())

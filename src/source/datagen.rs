@@ -3,7 +3,7 @@
 //!
 //! | column | values |
 //! |---|---|
-//! | event time | from 2026-01-01 in steps of 1 s / `rate` (100 ms without a rate); a row in four is out of order by less than the watermark's delay, one in a thousand is late |
+//! | event time | from 2026-01-01 in steps of 1 s / `rate` (100 ms without), see below |
 //! | `txn_id`, `id`, `…event_id`, `…order_id` | the row number |
 //! | other `…_id`, `user`, `card` | one of 10,000, few of them often |
 //! | `category`, `merchant_category` | eight words, few of them often |
@@ -11,6 +11,9 @@
 //! | `lat`, `lon`, `latitude`, `longitude` | within Europe |
 //! | `is_…` | true for one in a hundred |
 //! | anything else | by type; NULL one time in a hundred where the column allows it |
+//!
+//! One event time in four is held back by less than the watermark's delay, one in a thousand by
+//! more than that: those rows are late.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -220,9 +220,10 @@ async fn a_distinct_count_beside_a_sum_does_not_round_it_twice() {
     let rows = rows(&mut Random::new(5), 400);
     for shape in SHAPES {
         let context = context(&rows, shape);
-        let both =
-            "SELECT s FROM (SELECT n, count(DISTINCT k), sum(v) s FROM t GROUP BY n) ORDER BY n";
-        let alone = "SELECT sum(v) FROM t GROUP BY n ORDER BY n";
+        // Two keys of usual magnitude, whose partial sums are not doubles.
+        let both = "SELECT s FROM (SELECT n, count(DISTINCT k), sum(v) s FROM t WHERE k < 2 \
+                    GROUP BY n) ORDER BY n";
+        let alone = "SELECT sum(v) FROM t WHERE k < 2 GROUP BY n ORDER BY n";
         assert_eq!(cells(&context, both).await, cells(&context, alone).await, "{shape:?}");
     }
 }

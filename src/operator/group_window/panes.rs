@@ -131,12 +131,10 @@ impl Panes {
 
     /// Drops the panes that neither a later window nor a probe from `horizon` on can ask for:
     /// those before the newest window with rows that ended before it. Gives up their cells.
-    pub fn drop_old(&mut self, grid: &Grid, horizon: i64, tumbling: bool, free: &mut Vec<u32>) {
+    /// The sliding state holds no pane before them, for the window it covers is no older.
+    pub fn drop_old(&mut self, grid: &Grid, horizon: i64, free: &mut Vec<u32>) {
         let Some(end) = self.newest_end(grid, horizon.saturating_sub(1)) else { return };
-        let mut keep = self.number(grid.panes(end).0);
-        if !tumbling {
-            keep = keep.min(self.was.0);
-        }
+        let keep = self.number(grid.panes(end).0);
         let gone = keep.saturating_sub(self.first) as usize;
         if gone > 0 {
             self.starts.drain(..gone);
