@@ -13,9 +13,6 @@
 //! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
 //! | `oracle` | test material: seeded randomness, naive rational arithmetic |
 //! | `slot` | accumulators over frames and panes, as operators use them |
-//! | `slot` | accumulators over frames and panes, as operators use them |
-//! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
-//! | `oracle` | test material: seeded randomness, naive rational arithmetic |
 
 pub mod distinct;
 mod encoding;

@@ -42,6 +42,9 @@ use crate::window::grid::Grid;
 /// Cell of rows that belong to no window (`slide > size`).
 const NO_CELL: u32 = u32::MAX;
 
+/// Ends of windows, `None` where there is none, and the columns of the slots.
+type NewestWindows = (Vec<Option<i64>>, Vec<Option<ArrayRef>>);
+
 /// The operator of a [`GroupSpec`].
 #[derive(Debug)]
 pub struct GroupWindow {
@@ -181,10 +184,7 @@ impl GroupWindow {
 
     /// The newest window with rows of each request (key, greatest end allowed), in that order:
     /// ends, and slot columns. Requests of one key lie together, ascending in time.
-    fn newest(
-        &self,
-        requests: &[(Option<u32>, i64)],
-    ) -> Result<(Vec<Option<i64>>, Vec<Option<ArrayRef>>)> {
+    fn newest(&self, requests: &[(Option<u32>, i64)]) -> Result<NewestWindows> {
         let none = Panes::default();
         let mut windows = Windows::default();
         let mut found = Vec::with_capacity(requests.len());

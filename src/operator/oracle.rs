@@ -43,7 +43,10 @@ pub fn val(array: &ArrayRef, row: usize) -> Val {
                     Val::Int(array.as_primitive::<TimestampMicrosecondType>().value(row).into())
                 }
                 T::Decimal128(..) => Val::Int(array.as_primitive::<Decimal128Type>().value(row)),
-                T::Float32 => Val::Float(f64::from(array.as_primitive::<Float32Type>().value(row)).to_bits()),
+                T::Float32 => {
+                    let x = array.as_primitive::<Float32Type>().value(row);
+                    Val::Float(f64::from(x).to_bits())
+                }
                 T::Float64 => Val::Float(array.as_primitive::<Float64Type>().value(row).to_bits()),
                 T::Utf8 => Val::Bytes(array.as_string::<i32>().value(row).into()),
                 T::Binary => Val::Bytes(array.as_binary::<i32>().value(row).into()),

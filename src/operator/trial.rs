@@ -108,7 +108,7 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
             return None;
         }
         let small = random.below(7) as i64 - 3;
-        Some(if wild && random.one_in(6) { random.next() as i64 } else { small })
+        Some(if wild && random.one_in(6) { random.draw() as i64 } else { small })
     };
     let numbers: Vec<Option<i64>> = (0..rows).map(&mut number).collect();
     let each = numbers.iter();

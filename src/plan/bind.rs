@@ -166,7 +166,7 @@ fn plain_interval(spec: &mut WindowSpec) {
         && let Ok(us) = interval_us(&SqlExpr::Interval(interval.clone()))
     {
         let text = Value::SingleQuotedString(format!("{us} microseconds"));
-        interval.value = Box::new(SqlExpr::Value(text.into()));
+        *interval.value = SqlExpr::Value(text.into());
         interval.leading_field = None;
     }
 }

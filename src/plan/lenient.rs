@@ -172,7 +172,7 @@ impl Lenient {
         if kept {
             return Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })));
         }
-        if ONLY_SIMPLIFIED.contains(&func.name()) {
+        if ONLY_SIMPLIFIED.contains(&func.name()) || func.short_circuits() {
             let info =
                 SimplifyContext::builder().with_schema(std::sync::Arc::new(schema.clone())).build();
             match func.simplify(args, &info)? {
@@ -222,12 +222,13 @@ impl Lenient {
 /// `event_time > '2024-01-01'` is coerced to nanoseconds on both sides. Where one side is µs and
 /// the other a constant of whole µs it is compared as it is, so that scans can prune by it.
 fn compared_in_micros(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
-    match (micros_column(&left, schema), micros_constant(&right)) {
-        (Some(column), Some(constant)) => return (column, constant),
-        _ => match (micros_constant(&left), micros_column(&right, schema)) {
-            (Some(constant), Some(column)) => return (constant, column),
-            _ => {}
-        },
+    if let (Some(column), Some(constant)) = (micros_column(&left, schema), micros_constant(&right))
+    {
+        return (column, constant);
+    }
+    if let (Some(constant), Some(column)) = (micros_constant(&left), micros_column(&right, schema))
+    {
+        return (constant, column);
     }
     (left, right)
 }

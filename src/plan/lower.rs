@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 use super::call::{kind_of, name_of};
 use super::check::CheckedQuery;
 use super::check_call::other_partition;
+use super::checked::{Checked, Operation};
 use super::dataflow::FrameExtent;
 use super::expression::{any, planning_error};
 use crate::aggregate::kind::AggregateKind;
@@ -367,7 +368,22 @@ fn inline(expr: &Expr, schema: &DFSchema, inputs: &[Expr]) -> Result<Expr> {
             other => Transformed::no(other),
         })
     });
-    Ok(inlined.map_err(planning_error)?.data)
+    Ok(bare(inlined.map_err(planning_error)?.data))
+}
+
+/// Without canonicalisation on top: what a projection gives is canonical in any case, and a key
+/// in PARTITION BY must equal the same expression in the SELECT.
+fn bare(expr: Expr) -> Expr {
+    match expr {
+        Expr::ScalarFunction(mut call)
+            if call.args.len() == 1
+                && Checked::of(&call.func)
+                    .is_some_and(|checked| checked.operation == Operation::Canonical) =>
+        {
+            bare(call.args.swap_remove(0))
+        }
+        other => other,
+    }
 }
 
 fn extent(frame: &WindowFrame) -> Result<FrameExtent> {

@@ -158,7 +158,7 @@ impl Admission {
             return Err(Error::internal(format!("'{}' needs its computed columns", def.name)));
         }
         let column = def.column(&def.watermark.column);
-        if !column.is_some_and(|c| c.data_type == timestamp_type()) {
+        if column.is_none_or(|c| c.data_type != timestamp_type()) {
             let (name, column) = (&def.name, &def.watermark.column);
             return Err(Error::internal(format!("'{name}' has no timestamp column '{column}'")));
         }

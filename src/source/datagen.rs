@@ -203,9 +203,11 @@ fn fill(
         _ => (below(any, 100_000), 2),
     };
     match &mut column.values {
-        Values::Boolean(v) => {
-            v.push(if shape == Shape::Rare { draw % 100 == 0 } else { any % 2 == 0 })
-        }
+        Values::Boolean(v) => v.push(if shape == Shape::Rare {
+            draw.is_multiple_of(100)
+        } else {
+            any.is_multiple_of(2)
+        }),
         Values::Int8(v) => v.push((integer % 100) as i8),
         Values::Int16(v) => v.push(integer as i16),
         Values::Int32(v) => v.push((integer % (1 << 31)) as i32),

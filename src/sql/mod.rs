@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `guard` | limits on text and tokens before the parser sees them; the thread with the big stack |
+//! | `guard` | limits before the parser sees anything; the thread with the big stack |
 //! | `dialect` | what the tokenizer and the expression parser accept |
 //! | `token` | tokens folded to one spelling, positions in the text |
 //! | `ast` | the statements |

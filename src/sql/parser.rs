@@ -97,9 +97,7 @@ impl<'a> StatementParser<'a> {
             Some("describe" | "desc") => self.describe(),
             Some("explain") => self.explain(),
             Some("copy") => self.copy(),
-            Some("select" | "with" | "values" | "table" | "from") => {
-                self.query().map(Statement::Query)
-            }
+            Some("select" | "with" | "values" | "table") => self.query().map(Statement::Query),
             _ if self.parser.peek_token_ref().token == Token::LParen => {
                 self.query().map(Statement::Query)
             }
@@ -115,7 +113,11 @@ impl<'a> StatementParser<'a> {
             return Ok(());
         }
         let message = format!("expected the end of the statement, found {}", self.found());
-        Err(self.advise(Error::usage(message), self.parser.index()).with_span(self.next_span()))
+        let mut error = self.advise(Error::usage(message), self.parser.index());
+        if matches!(self.word(0).as_deref(), Some("create" | "drop" | "show" | "select")) {
+            error = error.with_hint("statements end with ;");
+        }
+        Err(error.with_span(self.next_span()))
     }
 
     pub(super) fn query(&mut self) -> Result<QueryStatement> {
@@ -230,9 +232,11 @@ impl<'a> StatementParser<'a> {
         let statement = match parsed {
             Ok(DataFusionStatement::CopyTo(statement)) => statement,
             Ok(_) => {
-                return Err(Error::not_supported("COPY INTO").with_span(self.next_span()).with_hint(
-                    "COPY (SELECT …) TO 'file.parquet' writes; a source with 'connector' = 'file' reads",
-                ));
+                return Err(Error::not_supported("COPY INTO")
+                    .with_span(self.next_span())
+                    .with_hint(
+                        "COPY (SELECT …) TO '…' writes; a source with 'connector' = 'file' reads",
+                    ));
             }
             Err(error) => return Err(self.located(&error.strip_backtrace())),
         };
@@ -438,9 +442,6 @@ impl<'a> StatementParser<'a> {
             (_, "with") if self.is_feature() && index > 6 => {
                 error.with_hint("options stand before the query: CREATE FEATURE f WITH (…) AS …")
             }
-            ("create" | "drop" | "show" | "describe" | "select", _) if index > 0 => {
-                error.with_hint("statements end with ;")
-            }
             _ => error,
         }
     }
@@ -478,11 +479,12 @@ fn refused_statement(word: &str) -> Error {
         }
         "alter" => Error::not_supported("ALTER")
             .with_hint("write the new definition with CREATE OR REPLACE, or use apply"),
-        "set" | "reset" => Error::not_supported(format!("{}", word.to_ascii_uppercase()))
+        "set" | "reset" => Error::not_supported(word.to_ascii_uppercase())
             .with_hint("options stand in the definition: CREATE … WITH ('option' = 'value')"),
         "begin" | "start" | "commit" | "rollback" => {
             Error::not_supported("transactions").with_hint("apply FILE is all or nothing")
         }
+        "from" => Error::not_supported("FROM before SELECT").with_hint("write SELECT … FROM …"),
         "use" => Error::not_supported("USE").with_hint("there are no schemas; see --home"),
         word => {
             let known = ["create", "drop", "show", "describe", "explain", "copy", "select", "with"];

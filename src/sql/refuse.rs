@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Query, Select, SelectFlavor, Spanned as _, TableFactor, Visit, Visitor};
+use sqlparser::ast::{Query, Select, Spanned as _, TableFactor, Visit, Visitor};
 
 use crate::error::{Error, Result};
 use crate::sql::token::At;
@@ -47,10 +47,6 @@ impl Visitor for Refusal {
             .or_else(|| refuse(!select.sort_by.is_empty(), "SORT BY", "use ORDER BY"))
             .or_else(|| {
                 refuse(select.value_table_mode.is_some(), "SELECT AS VALUE", "list the columns")
-            })
-            .or_else(|| {
-                let from_first = !matches!(select.flavor, SelectFlavor::Standard);
-                refuse(from_first, "FROM before SELECT", "write SELECT … FROM …")
             });
         stop(refusal, select.span())
     }
@@ -67,7 +63,13 @@ impl Visitor for Refusal {
             "for the row known at a time use a ASOF JOIN b MATCH_CONDITION (a.t >= b.t) ON …",
         )
         .or_else(|| refuse(sample.is_some(), "TABLESAMPLE", "filter by a hash of the key"))
-        .or_else(|| refuse(!with_hints.is_empty(), "hints on a table", "leave WITH (…) out"))
+        .or_else(|| {
+            refuse(
+                !with_hints.is_empty(),
+                "hints on a table",
+                "leave WITH (…) out; the options of a feature stand before AS",
+            )
+        })
         .or_else(|| refuse(!partitions.is_empty(), "PARTITION (…) on a table", "use WHERE"))
         .or_else(|| refuse(!index_hints.is_empty(), "index hints", "leave them out"));
         stop(refusal, factor.span())

@@ -112,11 +112,13 @@ mod tests {
             ("WITH w AS (SELECT * FROM a) SELECT * FROM w JOIN b ON true", vec!["b", "a"]),
             ("SELECT * FROM TUMBLE(t, ts, INTERVAL '1' HOUR)", vec!["t"]),
             (
-                "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY))",
+                "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR, \
+                 INTERVAL '1' DAY))",
                 vec!["t"],
             ),
             (
-                "SELECT * FROM TUMBLE(SIZE => INTERVAL '1' HOUR, DATA => TABLE t, TIMECOL => DESCRIPTOR(ts))",
+                "SELECT * FROM TUMBLE(SIZE => INTERVAL '1' HOUR, DATA => TABLE t, \
+                 TIMECOL => DESCRIPTOR(ts))",
                 vec!["t"],
             ),
             ("SELECT * FROM HISTORY(f) UNION ALL SELECT * FROM DEAD_LETTERS(s)", vec!["f", "s"]),

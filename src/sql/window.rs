@@ -97,7 +97,7 @@ fn last_name(name: &ObjectName) -> Option<String> {
 }
 
 /// Arguments by name (`SIZE => …`) or in order.
-fn arguments<'a>(kind: WindowKind, args: &'a [FunctionArg]) -> Result<[Option<&'a Expr>; 5]> {
+fn arguments(kind: WindowKind, args: &[FunctionArg]) -> Result<[Option<&Expr>; 5]> {
     let (order, usage): (&[usize], _) = match kind {
         WindowKind::Tumble => (&[0, 1, 3, 4], "TUMBLE(table, time, size [, offset])"),
         WindowKind::Hop => (&[0, 1, 2, 3, 4], "HOP(table, time, slide, size [, offset])"),

@@ -2,11 +2,12 @@
 //! (`model::key`); a NULL key is a key like any other. Called by operators; a slot means nothing
 //! outside the operator that owns the index.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::take;
+use arrow::compute::{partition, take};
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -311,6 +312,20 @@ impl KeyIndex {
         };
         self.hashes.len() * (key + 8 + 2 * size_of::<Held>())
     }
+}
+
+/// Stretches of rows of one key in sorted rows.
+///
+/// # Errors
+/// `Data` if Arrow cannot compare a key column.
+pub fn key_runs(keys: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    if keys.is_empty() {
+        return Ok(std::iter::once(0..rows).collect());
+    }
+    Ok(partition(keys)?.ranges())
 }
 
 fn integers(columns: &[ArrayRef]) -> Option<&Int64Array> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tidy` | the house rules, read from the sources |
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
+//! | `docs` | the documentation against the program |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
 #![allow(
@@ -14,5 +15,6 @@
 )]
 
 mod command;
+mod docs;
 mod poll;
 mod tidy;

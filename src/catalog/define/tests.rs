@@ -177,80 +177,79 @@ fn every_wrong_column_is_named_with_the_reason() {
     }
 }
 
+const WRONG_OPTIONS: &[(&str, &str)] = &[
+    ("", "a source needs the option 'connector'"),
+    ("'connector'='kafka'", "a source needs the option 'topic'"),
+    ("'connector'='kafka','topic'='t'", "a source needs the option 'properties.bootstrap.servers'"),
+    ("'connector'='file'", "a source needs the option 'path'"),
+    (
+        "'connector'='kafak'",
+        "option 'connector' is 'kafak', expected kafka, file, datagen, redis_stream (not yet)",
+    ),
+    ("'connector'='redis_stream'", "not supported yet: 'connector' = 'redis_stream'"),
+    (
+        "'connector'='file','path'='d','topic'='t'",
+        "option 'topic' is for 'connector' = 'kafka', not 'file'",
+    ),
+    (
+        "'connector'='datagen','format'='json'",
+        "option 'format' is for 'connector' = 'kafka' or 'file', not 'datagen'",
+    ),
+    ("'connector'='datagen','rate'='0'", "'rate' must be at least 1"),
+    (
+        "'connector'='file','path'='d/x.parquet'",
+        "the path ends in .parquet, but 'format' is json, the default",
+    ),
+    ("'connector'='file','path'='gs://b/x'", "not supported yet: 'path': gs:// locations"),
+    ("'connector'='file','path'='ftp://b/x'", "option 'path': unknown kind of location 'ftp'"),
+    (
+        "'connector'='file','path'='d','format'='csv','json.coerce'='true'",
+        "option 'json.coerce' is for 'format' = 'json'",
+    ),
+    ("KAFKA,'archive'='true'", "'archive' = 'true' needs 'history', the URL to write to"),
+    ("KAFKA,'format'='avro'", "not supported yet: 'format' = 'avro'"),
+    ("KAFKA,'format'='parquet'", "not supported: Parquet in Kafka messages"),
+    ("KAFKA,'format'='csv'", "not supported yet: CSV in Kafka messages"),
+    ("KAFKA,'scan.startup.mode'='timestamp'", "'scan.startup.mode' = 'timestamp' needs a time"),
+    (
+        "KAFKA,'scan.startup.timestamp'='5'",
+        "option 'scan.startup.timestamp' needs 'scan.startup.mode' = 'timestamp'",
+    ),
+    ("KAFKA,'partitioned.by'='b'", "option 'partitioned.by': there is no column 'b'"),
+    (
+        "KAFKA,'partitioned.by'='a b'",
+        "option 'partitioned.by' is 'a b', expected column names, separated by commas",
+    ),
+    ("KAFKA,'idle'='advance'", "not supported yet: 'idle' = 'advance'"),
+    ("KAFKA,'on_gap'='skip'", "not supported yet: 'on_gap' = 'skip'"),
+    (
+        "KAFKA,'dead_letter'='kafka:dl'",
+        "not supported yet: 'dead_letter': a Kafka topic ('kafka:…') here",
+    ),
+    (
+        "KAFKA,'dead_letter.max_ratio'='0.1'",
+        "not supported yet: 'dead_letter.max_ratio' (a limit on dead letters)",
+    ),
+    (
+        "KAFKA,'max_future'='-1 s'",
+        "option 'max_future' is '-1 s', expected a duration, as in '30 seconds'",
+    ),
+    (
+        "KAFKA,'message.max_bytes'='0'",
+        "option 'message.max_bytes' is '0', expected a size, as in '1 MiB'",
+    ),
+    ("KAFKA,'archive'='yes'", "option 'archive' is 'yes', expected true or false"),
+    ("KAFKA,'topics'='t'", "a source has no option 'topics'"),
+    ("KAFKA,'online'='none'", "a source has no option 'online'"),
+    ("KAFKA,'properties.'='x'", "a source has no option 'properties.'"),
+    ("KAFKA,'history'='${NOPE}'", "the environment variable 'NOPE' is not set"),
+    ("KAFKA,'history'='${NOPE'", "'${' without its '}'"),
+    ("KAFKA,'history'='${a b}'", "'a b' is no name of an environment variable"),
+];
+
 #[test]
 fn every_wrong_option_is_named_with_the_reason() {
-    for (options, expected) in [
-        ("", "a source needs the option 'connector'"),
-        ("'connector'='kafka'", "a source needs the option 'topic'"),
-        (
-            "'connector'='kafka','topic'='t'",
-            "a source needs the option 'properties.bootstrap.servers'",
-        ),
-        ("'connector'='file'", "a source needs the option 'path'"),
-        (
-            "'connector'='kafak'",
-            "option 'connector' is 'kafak', expected kafka, file, datagen, redis_stream (not yet)",
-        ),
-        ("'connector'='redis_stream'", "not supported yet: 'connector' = 'redis_stream'"),
-        (
-            "'connector'='file','path'='d','topic'='t'",
-            "option 'topic' is for 'connector' = 'kafka', not 'file'",
-        ),
-        (
-            "'connector'='datagen','format'='json'",
-            "option 'format' is for 'connector' = 'kafka' or 'file', not 'datagen'",
-        ),
-        ("'connector'='datagen','rate'='0'", "'rate' must be at least 1"),
-        (
-            "'connector'='file','path'='d/x.parquet'",
-            "the path ends in .parquet, but 'format' is json, the default",
-        ),
-        ("'connector'='file','path'='gs://b/x'", "not supported yet: 'path': gs:// locations"),
-        ("'connector'='file','path'='ftp://b/x'", "option 'path': unknown kind of location 'ftp'"),
-        (
-            "'connector'='file','path'='d','format'='csv','json.coerce'='true'",
-            "option 'json.coerce' is for 'format' = 'json'",
-        ),
-        ("KAFKA,'archive'='true'", "'archive' = 'true' needs 'history', the URL to write to"),
-        ("KAFKA,'format'='avro'", "not supported yet: 'format' = 'avro'"),
-        ("KAFKA,'format'='parquet'", "not supported: Parquet in Kafka messages"),
-        ("KAFKA,'format'='csv'", "not supported yet: CSV in Kafka messages"),
-        ("KAFKA,'scan.startup.mode'='timestamp'", "'scan.startup.mode' = 'timestamp' needs a time"),
-        (
-            "KAFKA,'scan.startup.timestamp'='5'",
-            "option 'scan.startup.timestamp' needs 'scan.startup.mode' = 'timestamp'",
-        ),
-        ("KAFKA,'partitioned.by'='b'", "option 'partitioned.by': there is no column 'b'"),
-        (
-            "KAFKA,'partitioned.by'='a b'",
-            "option 'partitioned.by' is 'a b', expected column names, separated by commas",
-        ),
-        ("KAFKA,'idle'='advance'", "not supported yet: 'idle' = 'advance'"),
-        ("KAFKA,'on_gap'='skip'", "not supported yet: 'on_gap' = 'skip'"),
-        (
-            "KAFKA,'dead_letter'='kafka:dl'",
-            "not supported yet: 'dead_letter': a Kafka topic ('kafka:…') here",
-        ),
-        (
-            "KAFKA,'dead_letter.max_ratio'='0.1'",
-            "not supported yet: 'dead_letter.max_ratio' (a limit on dead letters)",
-        ),
-        (
-            "KAFKA,'max_future'='-1 s'",
-            "option 'max_future' is '-1 s', expected a duration, as in '30 seconds'",
-        ),
-        (
-            "KAFKA,'message.max_bytes'='0'",
-            "option 'message.max_bytes' is '0', expected a size, as in '1 MiB'",
-        ),
-        ("KAFKA,'archive'='yes'", "option 'archive' is 'yes', expected true or false"),
-        ("KAFKA,'topics'='t'", "a source has no option 'topics'"),
-        ("KAFKA,'online'='none'", "a source has no option 'online'"),
-        ("KAFKA,'properties.'='x'", "a source has no option 'properties.'"),
-        ("KAFKA,'history'='${NOPE}'", "the environment variable 'NOPE' is not set"),
-        ("KAFKA,'history'='${NOPE'", "'${' without its '}'"),
-        ("KAFKA,'history'='${a b}'", "'a b' is no name of an environment variable"),
-    ] {
+    for (options, expected) in WRONG_OPTIONS.iter().copied() {
         let text = text_of("a INT", &options.replace("KAFKA", KAFKA));
         let error = define(&text).expect_err(options);
         assert_eq!(error.message(), expected, "{options}");

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{concat, partition, take};
+use arrow::compute::{concat, take};
 
 use super::GroupWindow;
 use super::panes::{Panes, Windows};
@@ -12,6 +12,7 @@ use crate::aggregate::slot::Rows;
 use crate::error::Result;
 use crate::limits::BATCH_ROWS;
 use crate::model::key::write_key;
+use crate::state::key_index::key_runs;
 use crate::state::row::times;
 
 /// The only state used: it starts afresh with each key.
@@ -41,7 +42,7 @@ impl GroupWindow {
     ) -> Result<()> {
         assert!(self.index.is_empty(), "history by key begins in an operator without state");
         let (keys, rest) = step.columns().split_at(self.spec.key_types.len());
-        let mut ranges = key_ranges(keys, step.num_rows())?;
+        let mut ranges = key_runs(keys, step.num_rows())?;
         let mut bytes = Vec::new();
         let mut goes_on = false;
         if let Some(first) = ranges.first() {
@@ -178,15 +179,4 @@ fn representatives(
         })
     };
     keys.iter().enumerate().map(column).collect()
-}
-
-/// Stretches of rows of one key.
-fn key_ranges(keys: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    if keys.is_empty() {
-        return Ok(vec![0..rows]);
-    }
-    Ok(partition(keys)?.ranges())
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::{concat, partition};
+use arrow::compute::concat;
 
 use super::TrailingWindow;
 use super::front::Piece;
@@ -14,6 +14,7 @@ use super::keys::KeyRows;
 use crate::aggregate::slot::Rows;
 use crate::error::Result;
 use crate::model::key::write_key;
+use crate::state::key_index::key_runs;
 
 /// The only state used: fronts start afresh with each key.
 const STATE: usize = 0;
@@ -44,7 +45,7 @@ impl TrailingWindow {
         let mut words = std::mem::take(&mut self.words);
         self.plan.layout.encode(rest, &mut self.interner, &mut words)?;
         self.wait(keys, rest);
-        let mut ranges = key_ranges(keys, step.num_rows())?;
+        let mut ranges = key_runs(keys, step.num_rows())?;
         let stride = self.plan.layout.stride();
         let cut = |range: &Range<usize>| &words[range.start * stride..range.end * stride];
         let mut key = Vec::new();
@@ -96,12 +97,8 @@ impl TrailingWindow {
         let stride = plan.layout.stride();
         let texts = interner.texts();
         let mut pieces = Vec::with_capacity(whole.len() + 2);
-        let ready = |rows: &KeyRows| match rows.newest(stride) {
-            Some(newest) => rows.buffer.partition_point(stride, 0, |row| (row[0] as i64) < newest),
-            None => 0,
-        };
         let old = &sorted.rows;
-        let old_end = if ended { old.buffer.end(stride) } else { ready(old) };
+        let old_end = if ended { old.buffer.end(stride) } else { ready(old, stride) };
         if old_end > old.final_end {
             pieces.push(Piece {
                 rows: old.rows(plan, texts),
@@ -122,7 +119,7 @@ impl TrailingWindow {
             if plan.ordered {
                 rows.find_tie(stride);
             }
-            let end = ready(rows);
+            let end = ready(rows, stride);
             if end > 0 {
                 let (tie, rows) = (rows.tie, rows.rows(plan, texts));
                 pieces.push(Piece { rows, state: STATE, fresh: true, tie, start: 0, end });
@@ -145,7 +142,7 @@ impl TrailingWindow {
             self.sorted.begun |= old_end > 0;
         }
         if let Some((key, mut rows)) = next {
-            rows.final_end = ready(&rows);
+            rows.final_end = ready(&rows, stride);
             self.sorted.begun = rows.final_end > 0;
             self.sorted.key = Some(key);
             self.sorted.rows = rows;
@@ -215,15 +212,10 @@ impl Sorted {
     }
 }
 
-/// Stretches of rows of one key.
-fn key_ranges(keys: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
-    if rows == 0 {
-        return Ok(Vec::new());
-    }
-    if keys.is_empty() {
-        return Ok(vec![0..rows]);
-    }
-    Ok(partition(keys)?.ranges())
+/// The number after the last row that no row still to come can be a peer of.
+fn ready(rows: &KeyRows, stride: usize) -> u64 {
+    let Some(newest) = rows.newest(stride) else { return 0 };
+    rows.buffer.partition_point(stride, 0, |row| (row[0] as i64) < newest)
 }
 
 /// The last row with the time of the one before it (0: none).

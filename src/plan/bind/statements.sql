@@ -640,3 +640,18 @@ SELECT user_id, SUM(price) OVER w AS s, AVG(price) OVER w AS a, SUM(small) OVER 
 --   b DOUBLE = AVG(CAST(small AS BIGINT)) OVER (RANGE 1 day)
 --   c VARCHAR = MIN(category) OVER (RANGE 1 day)
 --   v DOUBLE = VAR_POP(CAST(small AS BIGINT)) OVER (RANGE 1 day)
+
+SELECT amount * 2 AS twice, COUNT(*) OVER (PARTITION BY amount * 2 ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING) AS n FROM transactions;
+-- key (twice) time Event("event_time")
+--   twice DOUBLE = amount * 2.0
+--   event_time TIMESTAMP = event_time
+--   n BIGINT = COUNT(*) OVER (RANGE 1 day)
+
+SELECT user_id, amount * 2 AS twice, SUM(amount * 2) OVER (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING) AS s, 1 AS one FROM transactions;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   event_time TIMESTAMP = event_time
+--   twice DOUBLE = amount * 2.0
+--   s DOUBLE = SUM(amount * 2.0) OVER (RANGE 1 day)
+--   one BIGINT = 1
+-- note: as of last event: twice

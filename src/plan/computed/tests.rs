@@ -97,7 +97,8 @@ fn expressions_over_other_rows_or_the_clock_are_refused() {
         ("SUM(amount)", "not supported: SUM in a computed column: it sees one row only"),
         (
             "now()",
-            "not supported: now in a computed column: its value changes with the time of evaluation",
+            "not supported: now in a computed column: its value changes with the time of \
+             evaluation",
         ),
         ("(SELECT 1)", "not supported: a sub-query in a computed column"),
         ("amuont", "no such column: amuont"),

@@ -12,7 +12,8 @@ fn the_example_of_the_documentation_explains_itself() {
 
 #[test]
 fn a_hopping_window_explains_itself() {
-    let sql = "SELECT user_id, COUNT(*) AS n, SUM(amount) / COUNT(*) AS mean FROM HOP(transactions, \
+    let sql = "SELECT user_id, COUNT(*) AS n, SUM(amount) / COUNT(*) AS mean FROM HOP(\
+               transactions, \
                event_time, INTERVAL '5 minutes', INTERVAL '1 hour') GROUP BY user_id, window_end";
     let sharers = ["other".to_owned()];
     assert_eq!(explain_shared(&plan(sql).unwrap(), &sharers), include_str!("hop.txt"));

@@ -12,10 +12,12 @@ use crate::plan::fixture::plan;
 
 const A: &str = "SELECT user_id, AVG(amount) OVER w AS a, amount - MAX(amount) OVER w AS b \
                  FROM transactions WHERE amount > 0 \
-                 WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' HOUR PRECEDING)";
+                 WINDOW w AS (PARTITION BY user_id ORDER BY event_time \
+                 RANGE INTERVAL '1' HOUR PRECEDING)";
 const B: &str = "SELECT user_id, SUM(txn_id) OVER v AS s, MAX(amount) OVER w AS m, txn_id AS t, \
                  COUNT(*) OVER v AS n FROM transactions WHERE amount > 0 \
-                 WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' HOUR PRECEDING), \
+                 WINDOW w AS (PARTITION BY user_id ORDER BY event_time \
+                 RANGE INTERVAL '1' HOUR PRECEDING), \
                  v AS (PARTITION BY user_id ORDER BY event_time, txn_id ROWS 3 PRECEDING)";
 
 fn group(sqls: &[&str]) -> Vec<StateGroup> {
@@ -114,7 +116,8 @@ fn other_rows_or_another_grid_are_another_group() {
     let other_filter = A.replace("amount > 0", "amount > 1");
     let tumble = |size: &str| {
         format!(
-            "SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '{size}') \
+            "SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, \
+             INTERVAL '{size}') \
              WHERE amount > 0 GROUP BY user_id, window_start, window_end"
         )
     };

@@ -66,7 +66,7 @@ fn generated_rows_are_admitted_but_for_a_few_late_ones() {
     assert!((5..60).contains(&counts.late), "{counts:?}");
     let rows = &out[0].rows;
     let amounts = rows["amount"].as_primitive::<Float64Type>();
-    assert!(amounts.iter().flatten().all(|x| x >= 0.01 && x < 3_000.0));
+    assert!(amounts.iter().flatten().all(|x| (0.01..3_000.0).contains(&x)));
     let below_30 = amounts.iter().flatten().filter(|x| *x < 30.0).count();
     assert!((8_000..12_000).contains(&below_30), "{below_30}");
     let users = rows["user_id"].as_primitive::<Int64Type>();

@@ -131,7 +131,7 @@ fn sending_stops_when_the_caller_says_so_and_delivers_what_was_taken() {
 }
 
 #[test]
-fn an_unreachable_broker_or_another_partition_count_is_refused() {
+fn another_partition_count_than_the_topic_has_is_refused() {
     let (_dir, mut source) = file("x.json", "{}\n");
     let cluster = cluster(2);
     let servers = cluster.bootstrap_servers();

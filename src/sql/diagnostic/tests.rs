@@ -10,7 +10,8 @@ fn shown(text: &str, start: (u64, u64), end: (u64, u64)) -> String {
 fn the_line_and_a_caret_under_the_place_are_shown() {
     assert_eq!(
         shown("SELECT\n  SUM(amont) OVER w\nFROM t", (2, 7), (2, 12)),
-        "error: wrong\n  --> 2:7\n   |\n 2 |   SUM(amont) OVER w\n   |       ^^^^^\n   = hint: right\n"
+        "error: wrong\n  --> 2:7\n   |\n\
+         \x202 |   SUM(amont) OVER w\n   |       ^^^^^\n   = hint: right\n"
     );
     assert_eq!(render(&Error::usage("wrong"), "x"), "error: wrong\n");
 }

@@ -76,7 +76,8 @@ fn the_group_by_form_becomes_the_canonical_one() {
     }
     assert_eq!(
         normalised(
-            "SELECT count(*) AS n FROM tx AS t GROUP BY HOP(ts, INTERVAL '1' HOUR, INTERVAL '1' DAY)"
+            "SELECT count(*) AS n FROM tx AS t \
+             GROUP BY HOP(ts, INTERVAL '1' HOUR, INTERVAL '1' DAY)"
         ),
         "SELECT count(*) AS n FROM hop(tx, ts, INTERVAL '1' HOUR, INTERVAL '1' DAY) AS t \
          GROUP BY window_start, window_end"
@@ -196,9 +197,14 @@ fn what_is_no_window_or_no_constant_interval_is_refused_with_the_reason() {
     ] {
         assert_eq!(error(&format!("SELECT count(*) FROM {from} {group}")), expected, "{from}");
     }
+}
+
+#[test]
+fn a_window_in_group_by_that_does_not_fit_is_refused_with_the_reason() {
     for (text, expected) in [
         (
-            "SELECT TUMBLE_START(ts, INTERVAL '2' MINUTE) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
+            "SELECT TUMBLE_START(ts, INTERVAL '2' MINUTE) FROM t \
+             GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE)",
             "tumble_start(ts, INTERVAL '2' MINUTE) is not the window of GROUP BY \
              (hint: repeat the arguments, or write window_start and window_end)",
         ),
@@ -217,7 +223,8 @@ fn what_is_no_window_or_no_constant_interval_is_refused_with_the_reason() {
              (hint: FROM TUMBLE(source, time, size) … GROUP BY key, window_start, window_end)",
         ),
         (
-            "SELECT count(*) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE), HOP(ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR)",
+            "SELECT count(*) FROM t GROUP BY TUMBLE(ts, INTERVAL '1' MINUTE), \
+             HOP(ts, INTERVAL '1' MINUTE, INTERVAL '1' HOUR)",
             "not supported: two windows in one GROUP BY",
         ),
     ] {
