@@ -236,7 +236,9 @@ impl<'a> Parts<'a> {
                     None => error.context(format!("column {name}")),
                 }
             })?;
-            posts.push((name.clone(), without_cast(post)));
+            // A cast that the SELECT asks for stays.
+            let post = if is_cast(expr) { post } else { without_cast(post) };
+            posts.push((name.clone(), post));
         }
         Ok(posts)
     }
@@ -402,15 +404,17 @@ pub fn result_schema(window: &WindowSpec) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
+fn is_cast(expr: &Expr) -> bool {
+    let Expr::ScalarFunction(call) = expr else { return false };
+    Checked::of(&call.func).is_some_and(|checked| matches!(checked.operation, Operation::Cast(_)))
+}
+
 /// A kept column as it is, not in the type that its surroundings would expect.
 fn without_cast(post: Expr) -> Expr {
+    let cast = is_cast(&post);
     match post {
         Expr::ScalarFunction(mut call)
-            if matches!(call.args.as_slice(), [Expr::Column(_)])
-                && matches!(
-                    Checked::of(&call.func).map(|checked| &checked.operation),
-                    Some(Operation::Cast(_))
-                ) =>
+            if cast && matches!(call.args.as_slice(), [Expr::Column(_)]) =>
         {
             call.args.swap_remove(0)
         }

@@ -42,8 +42,6 @@ pub fn outputs(lowered: &Lowered, checked: &CheckedQuery) -> Result<Outputs> {
             None => return Err(missing_key(&keys, &columns, checked)),
         }
     }
-    let leading = columns.iter().take_while(|output| keys.contains(&output.expr)).count();
-    let mut at = if leading == keys.len() { leading } else { columns.len() };
     let mut time = |name: &str| {
         let wanted = Expr::Column(Column::new(Some(ROW), name));
         // The first column that is this time and not a key.
@@ -51,8 +49,7 @@ pub fn outputs(lowered: &Lowered, checked: &CheckedQuery) -> Result<Outputs> {
         match found {
             Some(output) => output.name.clone(),
             None => {
-                columns.insert(at, Output { name: name.to_owned(), expr: wanted });
-                at += 1;
+                columns.push(Output { name: name.to_owned(), expr: wanted });
                 name.to_owned()
             }
         }

@@ -89,11 +89,14 @@ pub fn aggregate(name: &str, distinct: bool, input: Input, values: &[Val]) -> Va
         .into_iter()
         .map(|v| if let Val::Real(x) = v { Val::Float(f64::from(x)) } else { v })
         .collect();
-    if some.is_empty() || (name.ends_with("samp") && some.len() < 2) {
+    if some.is_empty() {
         return Val::Null;
     }
     if let Some(odd) = non_finite(name, &some) {
         return Val::Float(odd);
+    }
+    if name.ends_with("samp") && some.len() < 2 {
+        return Val::Null;
     }
     let numbers: Vec<BigRational> = some.iter().map(rational).collect();
     let n = BigRational::from_integer(BigInt::from(numbers.len()));

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::DataType;
 use datafusion::prelude::SessionContext;
 use sqlparser::ast::*;
 use sqlparser::dialect::GenericDialect;
@@ -19,7 +19,6 @@ use super::lists::input;
 pub struct SourceTable<'a> {
     pub name: &'a str,
     pub time: &'a str,
-    pub columns: &'a Schema,
 }
 
 struct Window {

@@ -81,7 +81,7 @@ impl Oracle {
         fields.push(Arc::new(Field::new("_rn", DataType::Int64, false)));
         let slot = Arc::new(Slot { schema: Arc::new(Schema::new(fields)), rows: Mutex::new(None) });
         ctx.register_table(TableReference::bare(table), slot.clone()).map_err(|e| e.to_string())?;
-        let source = SourceTable { name: table, time, columns };
+        let source = SourceTable { name: table, time };
         let sql = match stock {
             Some(sql) => sql.to_owned(),
             None => rewrite(&ctx, &source, query).await?,

@@ -342,7 +342,7 @@ fn expressions() -> Vec<Shape> {
         sql(
             "arithmetic_over_aggregates",
             &over(
-                "SUM(f) OVER w / COUNT(*) OVER w AS x, MAX(j) OVER w - MIN(j) OVER w AS y, \
+                "SUM(f) OVER w / COUNT(*) OVER w AS x, CAST(MAX(j) OVER w AS BIGINT) - MIN(j) OVER w AS y, \
              AVG(f) OVER w * 100.0 AS z, STDDEV_POP(f) OVER w / NULLIF(AVG(f) OVER w, 0.0) AS v",
             ),
         ),
@@ -378,7 +378,7 @@ fn expressions() -> Vec<Shape> {
         sql(
             "group_expressions",
             &group(
-                "SUM(f) / COUNT(*) AS x, MAX(j) - MIN(j) AS y, COALESCE(AVG(d), 0) AS z, \
+                "SUM(f) / COUNT(*) AS x, CAST(MAX(j) AS BIGINT) - MIN(j) AS y, COALESCE(AVG(d), 0) AS z, \
              COUNT(DISTINCT s) * 2 AS v, CASE WHEN COUNT(f) > 1 THEN STDDEV_SAMP(f) END AS u",
             ),
         ),
