@@ -171,7 +171,10 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
 
 fn check_groups(manifest: &Manifest, pipeline: &Pipeline, names: &[String]) -> Result<()> {
     for (name, saved) in &manifest.groups {
-        let Some(number) = names.iter().position(|n| n == name) else { continue };
+        let Some(number) = names.iter().position(|n| n == name) else {
+            refuse_orphans(saved, pipeline)?;
+            continue;
+        };
         if saved.fingerprint != fingerprint(&pipeline.groups[number]) {
             let features: Vec<_> = saved.features.keys().cloned().collect();
             return Err(Error::usage(format!(
@@ -182,6 +185,23 @@ fn check_groups(manifest: &Manifest, pipeline: &Pipeline, names: &[String]) -> R
         }
     }
     Ok(())
+}
+
+/// A group that runs with other members than it was saved with cannot use its state; running
+/// without it would go on from the saved positions as if nothing had come before.
+fn refuse_orphans(saved: &GroupState, pipeline: &Pipeline) -> Result<()> {
+    let runs = |name: &str, version: u32| {
+        pipeline.features.iter().any(|f| f.def.name == name && f.def.version == version)
+    };
+    let kept = saved.features.iter().find(|(name, version)| runs(name, **version));
+    let Some((kept, _)) = kept else { return Ok(()) };
+    let gone = saved.features.iter().filter(|(name, version)| !runs(name, **version));
+    let gone: Vec<&str> = gone.map(|(name, _)| name.as_str()).collect();
+    Err(Error::not_yet(format!(
+        "running '{kept}' without {}: they share saved state",
+        gone.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+    ))
+    .with_hint("run them together, or start from a new --home"))
 }
 
 fn output_id(pipeline: &Pipeline, name: &str) -> Option<OutputId> {
