@@ -297,7 +297,7 @@ async fn foreign(context: &SessionContext, url: &str) -> Result<datafusion::data
         location.register(&context.runtime_env())?;
     }
     let options = datafusion::prelude::ParquetReadOptions::default();
-    Ok(context.read_parquet(url, options).await.map_err(|e| Error::from(e).context(url))?)
+    context.read_parquet(url, options).await.map_err(|e| Error::from(e).context(url))
 }
 
 /// Cuts a batch sorted by (`_partition`, `_offset`) into chunks of one partition each.

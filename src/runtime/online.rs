@@ -67,7 +67,7 @@ impl OnlineTask {
                     }
                     tracing::warn!(feature = %name, %error, "online store unavailable, retrying");
                     if *self.stopping.borrow() && wait >= BACKOFF_MAX {
-                        tracing::error!(feature = %name, "stopping without writing its last values");
+                        tracing::error!(feature = %name, "its last values are not written");
                         return;
                     }
                     tokio::time::sleep(wait).await;

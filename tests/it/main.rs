@@ -5,6 +5,7 @@
 //! | `tidy` | the house rules, read from the sources |
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
 //! | `docs` | the documentation against the program |
+//! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
 #![allow(
@@ -16,5 +17,6 @@
 
 mod command;
 mod docs;
+mod pipeline;
 mod poll;
 mod tidy;

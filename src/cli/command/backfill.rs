@@ -9,10 +9,10 @@ use crate::cli::signal::Stop;
 use crate::error::Error;
 
 pub async fn run(args: &BackfillArgs, session: &mut Session<'_>) -> Result<(), Failure> {
-    if let (Some(from), Some(BackfillEnd::Time(to))) = (args.from, args.to) {
-        if from >= to {
-            return Err(Error::usage(format!("--from {from} is not before --to {to}")).into());
-        }
+    if let (Some(from), Some(BackfillEnd::Time(to))) = (args.from, args.to)
+        && from >= to
+    {
+        return Err(Error::usage(format!("--from {from} is not before --to {to}")).into());
     }
     let options = BackfillOptions {
         feature: args.feature.clone(),

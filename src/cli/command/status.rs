@@ -49,6 +49,7 @@ pub fn as_text(status: &Status) -> String {
         None => writeln!(out, "engine      not running"),
     };
     let _ = match &status.checkpoint {
+        Some(last) if last.at.is_empty() => writeln!(out, "checkpoint  {}", last.epoch),
         Some(last) => writeln!(out, "checkpoint  {} at {}", last.epoch, last.at),
         None => writeln!(out, "checkpoint  none yet"),
     };

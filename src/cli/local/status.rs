@@ -47,7 +47,8 @@ impl LocalEngine {
                 let body = client::get(address, "/status").await?;
                 let status: Status = serde_json::from_str(&body)
                     .map_err(|e| Error::data(format!("the engine's status: {e}")))?;
-                return Ok(status);
+                let running = RunningEngine { pid: info.pid, address: info.http.clone() };
+                return Ok(Status { running: Some(running), ..status });
             }
             let running = Some(RunningEngine { pid: info.pid, address: None });
             return Ok(Status { home, running, ..self.stored_status().await? });

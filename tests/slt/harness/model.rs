@@ -133,7 +133,7 @@ fn framed<'a>(frame: Frame, peers: &[&'a Row], at: &Row) -> Vec<&'a Row> {
                 a.us.cmp(&b.us).then(tied).then(places.0.cmp(&places.1))
             });
             let is_at = |r: &&Row| (r.partition, r.offset) == (at.partition, at.offset);
-            let here = all.iter().position(|r| is_at(r)).unwrap();
+            let here = all.iter().position(is_at).unwrap();
             all[preceding.map_or(0, |p| here.saturating_sub(p))..=here].to_vec()
         }
     }
