@@ -1,6 +1,13 @@
 //! How long exact aggregation takes: adding, merging, and sliding with an evaluation per row.
 //! Sizes: 10,000 values; results are per value. Run with `cargo bench --bench aggregate`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench stops where it fails"
+)]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -1,6 +1,13 @@
 //! How fast messages become rows: `cargo bench --bench decode`. One thread; throughput in
 //! messages per second.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench stops where it fails"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -1,6 +1,13 @@
 //! Kernels of the operators: two trailing frames × (count, sum, avg, max, stddev), key by key and
 //! in order of time, and hopping windows. One iteration runs all rows; throughput is rows.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench stops where it fails"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 
