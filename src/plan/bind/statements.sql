@@ -4,8 +4,8 @@
 SELECT user_id, COUNT(*) OVER w AS n FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT COUNT(*) OVER w AS n FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
@@ -59,20 +59,20 @@ SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BE
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '90 seconds' PRECEDING) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (RANGE 90 seconds)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL 30 MINUTE PRECEDING AND CURRENT ROW) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (RANGE 30 minutes)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '1 hour 30 minutes' PRECEDING AND CURRENT ROW) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (RANGE 90 minutes)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time ROWS BETWEEN 9999999999 PRECEDING AND CURRENT ROW) AS n FROM transactions;
 -- NotSupported 1:86-1:96: not supported: a frame of 9999999999 rows PRECEDING: at most 1000000 rows fit
@@ -81,8 +81,8 @@ SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time ROWS BET
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time ROWS 5 PRECEDING) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (ROWS 5 PRECEDING ORDER BY event_time)
+--   event_time TIMESTAMP = event_time
 -- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
 -- note: warning: ROWS frames keep every key for ever
 
@@ -240,9 +240,9 @@ SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n
 SELECT user_id, event_time - INTERVAL '1' DAY AS t, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   t TIMESTAMP = event_time - INTERVAL '1 days'
 --   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: as of last event: t
 
@@ -261,18 +261,18 @@ SELECT user_id, INTERVAL '1' DAY AS t, SUM(amount) OVER (PARTITION BY user_id OR
 SELECT user_id, date_trunc('hour', event_time) AS h, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   h TIMESTAMP = date_trunc('hour', event_time)
 --   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: as of last event: h
 
 SELECT user_id, date_bin(INTERVAL '15' MINUTE, event_time) AS h, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   h TIMESTAMP = CAST(date_bin(INTERVAL '15 minutes', CAST(event_time AS TIMESTAMP(9))) AS TIMESTAMP)
 --   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: as of last event: h
 
@@ -295,8 +295,8 @@ SELECT *, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM 
 SELECT upper(category) AS cat, SUM(amount) OVER (PARTITION BY upper(category) ORDER BY event_time) AS n FROM transactions;
 -- key (cat) time Event("event_time")
 --   cat VARCHAR = upper(category)
---   event_time TIMESTAMP = event_time
 --   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT SUM(amount) OVER (PARTITION BY upper(category) ORDER BY event_time) AS n FROM transactions;
@@ -305,8 +305,8 @@ SELECT SUM(amount) OVER (PARTITION BY upper(category) ORDER BY event_time) AS n 
 
 SELECT SUM(amount) OVER (ORDER BY event_time) AS n FROM transactions;
 -- key () time Event("event_time")
---   event_time TIMESTAMP = event_time
 --   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: no key: one global entity
 
@@ -314,9 +314,9 @@ SELECT user_id, category, COUNT(*) AS n FROM TUMBLE(transactions, event_time, IN
 -- key (user_id, category) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
 --   category VARCHAR = category
+--   n BIGINT = COUNT(*)
 --   window_start TIMESTAMP = window_start
 --   window_end TIMESTAMP = window_end
---   n BIGINT = COUNT(*)
 
 SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, amount, INTERVAL '1 hour') GROUP BY user_id, window_start, window_end;
 -- Usage 1:57-1:63: amount is not the event time of source transactions
@@ -329,9 +329,9 @@ SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 
 SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*)
 --   window_start TIMESTAMP = window_start
 --   window_end TIMESTAMP = window_end
---   n BIGINT = COUNT(*)
 
 SELECT user_id, amount, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- Usage 1:17-1:23: amount is neither grouped nor aggregated
@@ -358,55 +358,55 @@ SELECT user_id, LAST_VALUE(amount ORDER BY txn_id) AS l FROM TUMBLE(transactions
 SELECT user_id, LAST_VALUE(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY event_time) AS l, FIRST_VALUE(amount) FILTER (WHERE flag) OVER (PARTITION BY user_id ORDER BY event_time ROWS 3 PRECEDING) AS f FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   l DOUBLE = LAST_VALUE(amount) IGNORE NULLS OVER (RANGE UNBOUNDED)
 --   f DOUBLE = FIRST_VALUE(amount) FILTER (WHERE flag) OVER (ROWS 3 PRECEDING ORDER BY event_time)
+--   event_time TIMESTAMP = event_time
 -- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, COUNT(DISTINCT category) FILTER (WHERE amount > 5) OVER w AS a, SUM(DISTINCT small) OVER w AS b, COUNT(user_id) OVER w AS c, COUNT(category) OVER w AS d, VAR_SAMP(ratio) OVER w AS e, STDDEV(price) OVER w AS f FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   a BIGINT = COUNT(DISTINCT CASE WHEN amount > 5.0 THEN category END) OVER (RANGE 1 day)
 --   b BIGINT = SUM(DISTINCT CAST(small AS BIGINT)) OVER (RANGE 1 day)
 --   c BIGINT = COUNT(*) OVER (RANGE 1 day)
 --   d BIGINT = COUNT(category) OVER (RANGE 1 day)
 --   e DOUBLE = VAR(CAST(ratio AS DOUBLE)) OVER (RANGE 1 day)
 --   f DOUBLE = STDDEV(price) OVER (RANGE 1 day)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, CASE WHEN small <> 0 THEN amount / small ELSE AVG(amount) OVER w END AS c, COUNT(*) OVER w > 3 AS many FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   c DOUBLE = CASE WHEN small != 0 THEN amount / CAST(small AS DOUBLE) ELSE AVG(amount) OVER (RANGE 1 day) END
 --   many BOOLEAN = COUNT(*) OVER (RANGE 1 day) > 3
+--   event_time TIMESTAMP = event_time
 -- note: as of last event: c
 
 SELECT user_id, SUM(small / 0) OVER w AS z, SUM(CAST('abc' AS INT)) OVER w AS y FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   z BIGINT = SUM(CAST(small AS BIGINT) / 0) OVER (RANGE UNBOUNDED)
 --   y BIGINT = SUM(NULL) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: warning: a constant expression fails; it is NULL in every row
 
 SELECT user_id, SUM(small) OVER w AS s, COALESCE(category, 'none') AS c, NULLIF(amount, 0) AS q FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s BIGINT = SUM(CAST(small AS BIGINT)) OVER (RANGE UNBOUNDED)
 --   c VARCHAR = CASE WHEN category IS NOT NULL THEN category ELSE 'none' END
 --   q DOUBLE = nullif(amount, 0.0)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: as of last event: c, q
 
 SELECT user_id, SUM("Mixed Case") OVER w AS "Total Sum" FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   Total Sum BIGINT = SUM("Mixed Case") OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, SUM(Mixed Case) OVER w AS s FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
@@ -447,12 +447,12 @@ SELECT user_id, GROUPING(user_id) AS g, SUM(amount) AS s FROM TUMBLE(transaction
 SELECT user_id, category LIKE 'a%' AS l, category ~ '^a' AS r, amount BETWEEN 1 AND 2 AS b, small IN (1,2) AS i, SUM(amount) OVER w AS s FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   l BOOLEAN = category LIKE 'a%'
 --   r BOOLEAN = category ~ '^a'
 --   b BOOLEAN = (amount >= 1.0) AND (amount <= 2.0)
 --   i BOOLEAN = (small = 1) OR (small = 2)
 --   s DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 -- note: as of last event: l, r, b, i
 
@@ -466,48 +466,48 @@ SELECT user_id, user_id + 1 AS next, window_end - window_start AS len, SUM(amoun
 SELECT user_id, user_id + 1 AS next, EXTRACT(hour FROM window_start) AS h, SUM(amount) AS s FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start, window_end;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
---   window_start TIMESTAMP = window_start
---   window_end TIMESTAMP = window_end
 --   next BIGINT = user_id + 1
 --   h INT = date_part('HOUR', window_start)
 --   s DOUBLE = SUM(amount)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 
 SELECT user_id, COUNT() OVER w AS a, AVG(small * 2) OVER w AS b FROM transactions WHERE NOT flag OR category IN ('a', 'b') WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '15' MINUTE PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   a BIGINT = COUNT(*) OVER (RANGE 15 minutes)
 --   b DOUBLE = AVG(CAST(small AS BIGINT) * 2) OVER (RANGE 15 minutes)
+--   event_time TIMESTAMP = event_time
 -- where (NOT flag) OR ((category = 'a') OR (category = 'b'))
 
 SELECT t.user_id, SUM(t.amount) OVER (PARTITION BY t.user_id ORDER BY t.event_time) AS s FROM transactions AS t;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT transactions.user_id, SUM(transactions.amount) OVER (PARTITION BY transactions.user_id ORDER BY transactions.event_time) AS s FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT w.user_id, SUM(w.amount) AS s FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') AS w GROUP BY w.user_id, w.window_start, w.window_end;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
+--   s DOUBLE = SUM(amount)
 --   window_start TIMESTAMP = window_start
 --   window_end TIMESTAMP = window_end
---   s DOUBLE = SUM(amount)
 
 SELECT user_id, category, MAX(amount) OVER (PARTITION BY category, user_id ORDER BY event_time) AS s, MIN(amount) OVER (PARTITION BY user_id, category ORDER BY event_time) AS t FROM transactions;
 -- key (user_id, category) time Event("event_time")
 --   user_id BIGINT = user_id
 --   category VARCHAR = category
---   event_time TIMESTAMP = event_time
 --   s DOUBLE = MAX(amount) OVER (RANGE UNBOUNDED)
 --   t DOUBLE = MIN(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, event_time AS at, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
@@ -520,24 +520,24 @@ SELECT user_id, event_time AS at, SUM(amount) OVER (PARTITION BY user_id ORDER B
 SELECT user_id, SUM(amount) OVER w / COUNT(*) OVER w AS mean, round(AVG(amount) OVER w, 2) AS rounded FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   mean DOUBLE = SUM(amount) OVER (RANGE 1 day) / CAST(COUNT(*) OVER (RANGE 1 day) AS DOUBLE)
 --   rounded DOUBLE = round(AVG(amount) OVER (RANGE 1 day), 2)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, COUNT(*) AS n FROM HOP(transactions, event_time, INTERVAL '5 minutes', INTERVAL '1 hour', INTERVAL '1 minute') GROUP BY user_id, window_start, window_end;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*)
 --   window_start TIMESTAMP = window_start
 --   window_end TIMESTAMP = window_end
---   n BIGINT = COUNT(*)
 
 SELECT user_id, SUM(amount) / COUNT(*) AS mean, MAX(amount) - MIN(amount) AS spread FROM TUMBLE(transactions, event_time, INTERVAL '1 day') WHERE amount > 0 GROUP BY user_id, window_start, window_end;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
 --   user_id BIGINT = user_id
---   window_start TIMESTAMP = window_start
---   window_end TIMESTAMP = window_end
 --   mean DOUBLE = SUM(amount) / CAST(COUNT(*) AS DOUBLE)
 --   spread DOUBLE = MAX(amount) - MIN(amount)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 -- where amount > 0.0
 
 SELECT user_id, array_transform(make_array(amount), x -> x + 1) AS l, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
@@ -549,8 +549,8 @@ SELECT user_id, SUM(DISTINCT make_array(small)) OVER (PARTITION BY user_id ORDER
 SELECT user_id, MAX(flag) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s BOOLEAN = MAX(flag) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, FIRST_VALUE(DISTINCT amount) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
@@ -619,39 +619,39 @@ SELECT user_id, SUM(amount) OVER w AS s FROM transactions WHERE amount > $1 WIND
 SELECT user_id, SUM(amount) OVER w AS s FROM transactions WHERE event_time > '2024-01-01' AND category <> '' WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE CURRENT ROW);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s DOUBLE = SUM(amount) OVER (RANGE 0 seconds)
+--   event_time TIMESTAMP = event_time
 -- where (event_time > TIMESTAMP '2024-01-01T00:00:00Z') AND (category != '')
 
 SELECT user_id, SUM(amount) OVER w AS s FROM transactions WHERE event_time BETWEEN '2024-01-01' AND '2024-02-01T00:00:00.5+01:00' AND '2024-01-01 00:00:00.0000001' < event_time WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s DOUBLE = SUM(amount) OVER (RANGE 1 day)
+--   event_time TIMESTAMP = event_time
 -- where (event_time >= TIMESTAMP '2024-01-01T00:00:00Z') AND (event_time <= TIMESTAMP '2024-01-31T23:00:00.500Z') AND (TIMESTAMP(9) '1704067200000000100' < CAST(event_time AS TIMESTAMP(9)))
 
 SELECT user_id, SUM(price) OVER w AS s, AVG(price) OVER w AS a, SUM(small) OVER w AS i, AVG(small) OVER w AS b, MIN(category) OVER w AS c, VAR_POP(small) OVER w AS v FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING);
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   s DECIMAL(20, 2) = SUM(price) OVER (RANGE 1 day)
 --   a DECIMAL(14, 6) = AVG(price) OVER (RANGE 1 day)
 --   i BIGINT = SUM(CAST(small AS BIGINT)) OVER (RANGE 1 day)
 --   b DOUBLE = AVG(CAST(small AS BIGINT)) OVER (RANGE 1 day)
 --   c VARCHAR = MIN(category) OVER (RANGE 1 day)
 --   v DOUBLE = VAR_POP(CAST(small AS BIGINT)) OVER (RANGE 1 day)
+--   event_time TIMESTAMP = event_time
 
 SELECT amount * 2 AS twice, COUNT(*) OVER (PARTITION BY amount * 2 ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING) AS n FROM transactions;
 -- key (twice) time Event("event_time")
 --   twice DOUBLE = amount * 2.0
---   event_time TIMESTAMP = event_time
 --   n BIGINT = COUNT(*) OVER (RANGE 1 day)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, amount * 2 AS twice, SUM(amount * 2) OVER (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1' DAY PRECEDING) AS s, 1 AS one FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   event_time TIMESTAMP = event_time
 --   twice DOUBLE = amount * 2.0
 --   s DOUBLE = SUM(amount * 2.0) OVER (RANGE 1 day)
 --   one BIGINT = 1
+--   event_time TIMESTAMP = event_time
 -- note: as of last event: twice
