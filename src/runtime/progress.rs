@@ -186,6 +186,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_source_is_caught_up_once_every_partition_is_at_the_end_seen_at_the_start() {
+        let source = SourceProgress::new("s");
+        source.set_targets([(0, 5), (1, 0)]);
+        assert!(!source.caught_up());
+        let watermark = EventTime::NEG_INFINITY;
+        let at = |next_offset| PartitionProgress {
+            next_offset,
+            end_offset: None,
+            watermark,
+            last_record_at: 0,
+        };
+        source.set_partition(0, at(4));
+        assert!(!source.caught_up());
+        source.set_partition(0, at(5));
+        assert!(source.caught_up());
+    }
+
+    #[test]
     fn serving_time_runs_with_the_wall_clock_from_the_newest_event_but_not_past_it() {
         let source = SourceProgress::new("s");
         assert_eq!(source.serving_time(EventTime(1_000)), None);

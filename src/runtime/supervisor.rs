@@ -40,6 +40,8 @@ pub struct OpenSource {
     pub rate: Option<u64>,
     /// Where reading starts.
     pub starts: Vec<Position>,
+    /// The ends seen at the start (exclusive): read this far, the source is caught up.
+    pub targets: Vec<Position>,
 }
 
 /// Everything an engine starts from.
@@ -218,6 +220,8 @@ fn spawn_sources(
     for (number, open) in sources.into_iter().enumerate() {
         let (control_end, control): (_, Receiver<Control>) = crossbeam_channel::unbounded();
         let of = &pipeline.sources[number];
+        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
+        progress.sources[number].set_targets(targets);
         let task = IngestTask {
             number,
             source: open.source,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
-use crate::catalog::source::SourceDef;
+use crate::catalog::source::{Connector, SourceDef};
 use crate::checkpoint::home::HomeLock;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
@@ -261,9 +261,14 @@ async fn open_sources(
                 Some(_) => Some(source.ends()?),
                 None => None,
             };
+            // What is there now must be read before the engine is ready. Files have no cheap end.
+            let targets = match def.options.connector {
+                Connector::Kafka => source.ends()?,
+                Connector::File | Connector::Datagen => Vec::new(),
+            };
             source.seek(&starts)?;
             let rate = def.options.datagen_rate;
-            Ok(OpenSource { source, intake, until, rate, starts })
+            Ok(OpenSource { source, intake, until, rate, starts, targets })
         });
         let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
         opened.push(open?);
