@@ -31,12 +31,23 @@ pub struct StateFile {
     pub checksum: String,
 }
 
-/// A state group: who shares it and what must not have changed to restore it.
+/// A feature as a member of a state group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberState {
+    pub version: u32,
+    /// Must not have changed to continue from the state.
+    pub fingerprint: String,
+    /// Its SELECT: the layout of the group follows from all members, also from one that is
+    /// dropped while others live on.
+    pub query: String,
+}
+
+/// A state group: who shares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupState {
-    pub fingerprint: String,
-    /// Features and their versions.
-    pub features: BTreeMap<String, u32>,
+    pub source: String,
+    /// By name of the feature.
+    pub members: BTreeMap<String, MemberState>,
     /// The watermark up to which the group's final rows are in files or state, µs.
     pub watermark: Option<i64>,
 }
@@ -162,8 +173,15 @@ pub(crate) mod tests {
             groups: BTreeMap::from([(
                 "g \"quoted\" é".to_owned(),
                 GroupState {
-                    fingerprint: "f".to_owned(),
-                    features: BTreeMap::from([("spend".to_owned(), 1)]),
+                    source: "tx".to_owned(),
+                    members: BTreeMap::from([(
+                        "spend".to_owned(),
+                        MemberState {
+                            version: 1,
+                            fingerprint: "f".to_owned(),
+                            query: "SELECT 1".to_owned(),
+                        },
+                    )]),
                     watermark: None,
                 },
             )]),

@@ -23,7 +23,7 @@ use crate::runtime::lane::CellId;
 use crate::runtime::outputs::Outputs;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
-use crate::runtime::saved;
+use crate::runtime::saved::{self, Parked};
 use crate::runtime::task::{CommitMessage, stopped};
 use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
@@ -59,6 +59,8 @@ pub struct Committer {
     pub generation: u64,
     /// The newest committed epoch.
     pub epoch: Epoch,
+    /// What earlier runs left of sources that do not run now.
+    pub parked: Parked,
     /// Stop in this way once every source has reached its end.
     pub at_end: Option<Stop>,
 }
@@ -231,6 +233,7 @@ impl Committer {
             admission: complete.admission,
             carried: self.outputs.carried(),
             prepared,
+            parked: &self.parked,
             ended,
         })?;
         self.checkpoints.commit(draft).await?;

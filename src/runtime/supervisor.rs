@@ -26,6 +26,7 @@ use crate::runtime::online::{OnlineTask, Target};
 use crate::runtime::outputs::Outputs;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
+use crate::runtime::saved::Parked;
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::intake::Intake;
 use crate::source::source::Source;
@@ -55,6 +56,7 @@ pub struct Start {
     pub targets: HashMap<usize, Target>,
     pub checkpoints: CheckpointStore,
     pub epoch: Epoch,
+    pub parked: Parked,
     pub generation: u64,
     pub lanes: usize,
     pub checkpoint_interval: Duration,
@@ -127,6 +129,7 @@ pub fn start(from: Start) -> Result<Running> {
         interval: from.checkpoint_interval,
         generation: from.generation,
         epoch: from.epoch,
+        parked: from.parked,
         at_end: from.at_end,
     };
     Ok(Running {
@@ -165,7 +168,9 @@ fn restored_lanes(
                 Shard::Partition(_) => index == 0,
             };
             let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-            lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
+            // Where partitions were kept apart before, their keys go to the lanes of their groups.
+            let id = CellId { group: id.group, partition: 0 };
+            lane.restore(id, &Snapshot { tables, ..snapshot.clone() })?;
         }
         lanes.push(lane);
     }
