@@ -57,6 +57,8 @@ pub struct GroupState {
 pub struct SourceState {
     /// The next offset to read, by partition.
     pub positions: BTreeMap<u32, i64>,
+    /// How many partitions the source had.
+    pub partitions: usize,
     /// Admission state per partition (watermarks, floors, counts), owned by `source`.
     pub admission: serde_json::Value,
     /// The committed watermark, µs.
@@ -165,6 +167,7 @@ pub(crate) mod tests {
                 "tx".to_owned(),
                 SourceState {
                     positions: BTreeMap::from([(0, 10), (1, i64::MAX)]),
+                    partitions: 2,
                     admission: serde_json::json!({"0": {"late": 1}}),
                     watermark: Some(i64::MIN),
                     ended: false,

@@ -21,6 +21,7 @@ use crate::model::epoch::Epoch;
 use crate::runtime::ingest::Control;
 use crate::runtime::lane::CellId;
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved::{self, Parked};
@@ -61,6 +62,7 @@ pub struct Committer {
     pub epoch: Epoch,
     /// What earlier runs left of sources that do not run now.
     pub parked: Parked,
+    pub homes: KeyHomes,
     /// Stop in this way once every source has reached its end.
     pub at_end: Option<Stop>,
 }
@@ -73,7 +75,8 @@ struct Pending {
     /// Sources whose ingest thread has not passed yet.
     sources: BTreeSet<usize>,
     state: Vec<(usize, CellId, Snapshot)>,
-    admission: Vec<(usize, AdmissionState)>,
+    /// (source, its partitions, admission).
+    admission: Vec<(usize, usize, AdmissionState)>,
     held: Vec<CommitMessage>,
 }
 
@@ -171,10 +174,10 @@ impl Committer {
                 barrier.state.extend(state.into_iter().map(|(id, s)| (lane, id, s)));
                 Ok(())
             }
-            CommitMessage::IngestBarrier { source, epoch, admission } => {
+            CommitMessage::IngestBarrier { source, epoch, admission, partitions } => {
                 let barrier = expected(pending, epoch)?;
                 assert!(barrier.sources.remove(&source), "a source passes a barrier once");
-                barrier.admission.push((source, admission));
+                barrier.admission.push((source, partitions, admission));
                 Ok(())
             }
             rows => match pending {
@@ -224,6 +227,10 @@ impl Committer {
         ended: bool,
     ) -> Result<Vec<CommitMessage>> {
         let epoch = complete.epoch;
+        for (_, id, snapshot) in &complete.state {
+            let source = &self.pipeline.sources[self.pipeline.groups[id.group].source].def.name;
+            self.homes.check(source, *id, snapshot)?;
+        }
         let prepared = self.outputs.prepare(epoch, everything).await?;
         let draft = saved::draft(saved::Cut {
             epoch,

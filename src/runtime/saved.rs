@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::catalog::source::SourceDef;
 use crate::checkpoint::manifest::{GroupState, Manifest, MemberState, SourceState, StateFile};
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::state_file;
@@ -30,8 +31,8 @@ pub struct Cut<'a> {
     pub pipeline: &'a Pipeline,
     /// (lane, cell, state).
     pub state: Vec<(usize, CellId, Snapshot)>,
-    /// (source, admission).
-    pub admission: Vec<(usize, AdmissionState)>,
+    /// (source, its partitions, admission).
+    pub admission: Vec<(usize, usize, AdmissionState)>,
     pub carried: Vec<(OutputId, Vec<RecordBatch>)>,
     pub prepared: Vec<PreparedFile>,
     pub parked: &'a Parked,
@@ -86,7 +87,7 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
         kept: cut.parked.state.clone(),
         ..Draft::default()
     };
-    for (number, admission) in &cut.admission {
+    for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
         let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
         let delay = def.watermark.delay_us;
@@ -94,6 +95,7 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
         let lowest = newest.min().flatten().map(|t| t.saturating_sub(delay));
         let state = SourceState {
             positions: positions.collect(),
+            partitions: *partitions,
             admission: to_json(admission)?,
             watermark: lowest,
             ended: cut.ended,
@@ -301,6 +303,23 @@ pub fn admission(manifest: &Manifest, source: &str) -> Result<Option<AdmissionSt
     let state = serde_json::from_value(saved.admission.clone());
     let state = state.map_err(|e| Error::data(format!("admission state of '{source}': {e}")))?;
     Ok(Some(state))
+}
+
+/// Under `partitioned.by`, more partitions would spread keys anew.
+pub fn refuse_repartitioned(manifest: &Manifest, def: &SourceDef, now: usize) -> Result<()> {
+    let Some(saved) = manifest.sources.get(&def.name) else { return Ok(()) };
+    if def.options.partitioned_by.is_empty() || saved.partitions == now {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "source '{}' is declared 'partitioned.by', and its partitions have become {now} instead \
+         of {}: keys may have moved",
+        def.name, saved.partitions
+    ))
+    .with_hint(
+        "drop the option from the source (CREATE OR REPLACE SOURCE …, or apply the file without \
+         it): its state is kept",
+    ))
 }
 
 /// The newest event time admitted, over all partitions.

@@ -24,6 +24,7 @@ use crate::runtime::ingest::{Control, IngestTask};
 use crate::runtime::lane::{CellId, Lane};
 use crate::runtime::online::{OnlineTask, Target};
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved::Parked;
@@ -97,6 +98,11 @@ pub fn start(from: Start) -> Result<Running> {
     let (stopping, stopping_seen) = watch::channel(false);
     let (requests, requested) = mpsc::channel(8);
     let mut threads = Vec::new();
+    let mut homes = KeyHomes::new(from.pipeline.groups.clone());
+    for (id, snapshot) in &from.state {
+        let source = from.pipeline.groups[id.group].source;
+        homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
+    }
     let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
     let (work, questions) =
         spawn_lanes(lanes, &from.pipeline, &commit, &current, &progress, &mut threads)?;
@@ -130,6 +136,7 @@ pub fn start(from: Start) -> Result<Running> {
         generation: from.generation,
         epoch: from.epoch,
         parked: from.parked,
+        homes,
         at_end: from.at_end,
     };
     Ok(Running {

@@ -273,11 +273,15 @@ async fn open_sources(
             None => None,
         };
         let compute = super::definitions::compute(&def)?;
+        let manifest = recovered.map(|recovered| recovered.manifest.clone());
         // Sources block: they have a thread of their own, also while they are opened.
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let mut source = open_source(&def, None)?;
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
             let mut starts = source.starts()?;
+            if let Some(manifest) = &manifest {
+                saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
+            }
             if let Some(state) = &state {
                 intake.admission_mut().restore(state);
                 for start in &mut starts {
