@@ -52,6 +52,9 @@ pub trait Operator: Send {
     /// current front.
     fn drain_current(&mut self) -> Result<Option<RecordBatch>>;
 
+    /// Every key counts as touched since the last `drain_current`.
+    fn touch_all(&mut self);
+
     /// `f(key, t)` for each row of `keys` and `times` (semantics §4): a result batch with one row
     /// per request, in order, and whether the key is known (`present`). Columns anchored at a
     /// row are NULL when there is none.

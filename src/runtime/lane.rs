@@ -103,11 +103,20 @@ impl Lane {
         Ok(())
     }
 
-    /// Hands on the current values of the keys touched since the last call.
-    pub fn flush_current(&mut self, outlet: &mut dyn Outlet) -> Result<()> {
+    /// Every key of a source counts as touched.
+    pub fn touch(&mut self, source: usize) {
+        for (id, cell) in &mut self.cells {
+            if self.groups[id.group].source == source {
+                cell.operator.touch_all();
+            }
+        }
+    }
+
+    /// Hands on the current values of the keys of a source touched since the last call.
+    pub fn flush_current(&mut self, source: usize, outlet: &mut dyn Outlet) -> Result<()> {
         for (id, cell) in &mut self.cells {
             let group = &self.groups[id.group];
-            if !group.online.iter().any(|online| *online) {
+            if group.source != source || !group.online.iter().any(|online| *online) {
                 continue;
             }
             let Some(result) = cell.operator.drain_current()? else { continue };

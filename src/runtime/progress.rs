@@ -149,6 +149,8 @@ pub struct Progress {
     /// Wall time (µs) of the last checkpoint; 0 = none yet.
     pub checkpoint_at: AtomicI64,
     pub online_errors: AtomicU64,
+    /// How often online stores came back empty and were filled from state.
+    pub reseeds: AtomicU64,
     pub null_keys: AtomicU64,
 }
 
@@ -165,6 +167,7 @@ impl Progress {
             epoch: AtomicU64::new(0),
             checkpoint_at: AtomicI64::new(0),
             online_errors: AtomicU64::new(0),
+            reseeds: AtomicU64::new(0),
             null_keys: AtomicU64::new(0),
         }
     }

@@ -89,17 +89,7 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
     };
     for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
-        let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
-        let delay = def.watermark.delay_us;
-        let newest = admission.partitions.iter().map(|p| p.newest);
-        let lowest = newest.min().flatten().map(|t| t.saturating_sub(delay));
-        let state = SourceState {
-            positions: positions.collect(),
-            partitions: *partitions,
-            admission: to_json(admission)?,
-            watermark: lowest,
-            ended: cut.ended,
-        };
+        let state = source_state(def, *partitions, admission, cut.ended)?;
         draft.sources.insert(def.name.clone(), state);
     }
     for (number, group) in pipeline.groups.iter().enumerate() {
@@ -126,6 +116,48 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
         let bytes = state_file::encode(&Snapshot { format: 1, watermark: None, tables })?;
         let part = output_name(pipeline, *id);
         draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes });
+    }
+    Ok(draft)
+}
+
+fn source_state(
+    def: &SourceDef,
+    partitions: usize,
+    admission: &AdmissionState,
+    ended: bool,
+) -> Result<SourceState> {
+    let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
+    let newest = admission.partitions.iter().map(|p| p.newest).min().flatten();
+    Ok(SourceState {
+        positions: positions.collect(),
+        partitions,
+        admission: to_json(admission)?,
+        watermark: newest.map(|t| t.saturating_sub(def.watermark.delay_us)),
+        ended,
+    })
+}
+
+/// The epoch with which an engine takes over: all that was, under a new generation, and for
+/// sources that have not been read where they start.
+pub fn taken_over(
+    before: Option<&Manifest>,
+    epoch: Epoch,
+    generation: u64,
+    pipeline: &Pipeline,
+    starts: Vec<(usize, AdmissionState)>,
+) -> Result<Draft> {
+    let mut draft = Draft { epoch, generation, ..Draft::default() };
+    if let Some(before) = before {
+        draft.sources = before.sources.clone();
+        draft.groups = before.groups.clone();
+        draft.kept = before.state.clone();
+        draft.extra = before.extra.clone();
+    }
+    for (source, (partitions, admission)) in pipeline.sources.iter().zip(starts) {
+        if !draft.sources.contains_key(&source.def.name) {
+            let state = source_state(&source.def, partitions, &admission, false)?;
+            draft.sources.insert(source.def.name.clone(), state);
+        }
     }
     Ok(draft)
 }

@@ -29,8 +29,16 @@ pub enum LaneMessage {
         cell: CellId,
         watermark: EventTime,
     },
-    /// End of a micro-batch: current values of touched keys go out.
-    Flush,
+    /// End of a micro-batch: current values of touched keys of this source go out. They hold
+    /// rows up to these positions: (partition, next offset).
+    Flush {
+        source: usize,
+        positions: Arc<Vec<(u32, i64)>>,
+    },
+    /// Every key of this source goes out with the next flush: a store has lost its values.
+    Touch {
+        source: usize,
+    },
     /// Snapshot the cells of these groups for this epoch.
     Barrier {
         source: usize,
@@ -103,6 +111,8 @@ pub enum CommitMessage {
 pub struct CurrentRows {
     pub feature: usize,
     pub rows: RecordBatch,
+    /// (partition, next offset) that the values may hold rows up to.
+    pub positions: Arc<Vec<(u32, i64)>>,
 }
 
 /// Everything the thread of a lane needs.
@@ -124,6 +134,7 @@ struct Channels<'a> {
     commit: &'a mpsc::Sender<CommitMessage>,
     online: &'a mpsc::Sender<CurrentRows>,
     progress: &'a Progress,
+    positions: Arc<Vec<(u32, i64)>>,
 }
 
 impl Outlet for Channels<'_> {
@@ -134,7 +145,9 @@ impl Outlet for Channels<'_> {
     }
 
     fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()> {
-        self.online.blocking_send(CurrentRows { feature, rows }).map_err(|_| stopped())
+        let positions = self.positions.clone();
+        let current = CurrentRows { feature, rows, positions };
+        self.online.blocking_send(current).map_err(|_| stopped())
     }
 }
 
@@ -201,12 +214,14 @@ impl LaneTask {
                 }
             }
             LaneMessage::Watermark { cell, watermark } => {
-                self.with_outlet(|lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
+                let none = Arc::default();
+                self.with_outlet(none, |lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
             }
-            LaneMessage::Flush => {
-                self.with_outlet(|lane, outlet| lane.flush_current(outlet))?;
+            LaneMessage::Flush { source, positions } => {
+                self.with_outlet(positions, |lane, outlet| lane.flush_current(source, outlet))?;
                 self.publish_sizes();
             }
+            LaneMessage::Touch { source } => self.lane.touch(source),
             LaneMessage::Barrier { source, epoch } => self.snapshot(source, epoch)?,
             LaneMessage::End { source } => {
                 self.sources.remove(&source);
@@ -217,6 +232,7 @@ impl LaneTask {
 
     fn with_outlet(
         &mut self,
+        positions: Arc<Vec<(u32, i64)>>,
         step: impl FnOnce(&mut Lane, &mut dyn Outlet) -> Result<()>,
     ) -> Result<()> {
         let mut outlet = Channels {
@@ -224,6 +240,7 @@ impl LaneTask {
             commit: &self.commit,
             online: &self.online,
             progress: &self.progress,
+            positions,
         };
         step(&mut self.lane, &mut outlet)
     }
