@@ -75,6 +75,14 @@ pub trait Operator: Send {
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;
 
+    /// What changed since the last call, as a snapshot that [`overlay`] puts over an older one;
+    /// `None` where the operator cannot tell and all of it must be taken.
+    ///
+    /// [`overlay`]: crate::state::overlay::overlay
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        Ok(None)
+    }
+
     /// Adds the shards of a snapshot to a fresh operator (may be called once per shard).
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;
 

@@ -29,7 +29,7 @@ use crate::source::source::Source;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// Send a barrier after what was read so far.
-    Barrier(Epoch),
+    Barrier { epoch: Epoch, whole: bool },
     /// The input is over: every window closes.
     Finish,
     /// A store has lost its values: every key is written anew.
@@ -86,7 +86,7 @@ impl IngestTask {
         while !self.stop.load(Relaxed) {
             let wait = if reached || finished { POLL_TIMEOUT } else { Duration::ZERO };
             match self.control.recv_timeout(wait) {
-                Ok(Control::Barrier(epoch)) => self.barrier(epoch)?,
+                Ok(Control::Barrier { epoch, whole }) => self.barrier(epoch, whole)?,
                 Ok(Control::Touch) => {
                     let source = self.number;
                     self.to_all(|| LaneMessage::Touch { source })?;
@@ -278,16 +278,13 @@ impl IngestTask {
         self.flush()
     }
 
-    fn barrier(&self, epoch: Epoch) -> Result<()> {
+    fn barrier(&self, epoch: Epoch, whole: bool) -> Result<()> {
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         let partitions = self.source.partitions().len();
         let passed = CommitMessage::IngestBarrier { source, epoch, admission, partitions };
         self.send_commit(passed)?;
-        for lane in &self.lanes {
-            lane.send(LaneMessage::Barrier { source, epoch }).map_err(|_| stopped())?;
-        }
-        Ok(())
+        self.to_all(|| LaneMessage::Barrier { source, epoch, whole })
     }
 
     fn send_commit(&self, message: CommitMessage) -> Result<()> {

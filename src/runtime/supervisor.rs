@@ -18,7 +18,7 @@ use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
 use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
-use crate::runtime::committer::{Committer, Request, Stop};
+use crate::runtime::committer::{Committer, CommitterStart, Request, Stop, Stores};
 use crate::runtime::exchange::{group_of, lane_of};
 use crate::runtime::ingest::{Control, IngestTask};
 use crate::runtime::lane::{CellId, Lane};
@@ -27,7 +27,7 @@ use crate::runtime::outputs::Outputs;
 use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
-use crate::runtime::saved::Parked;
+use crate::runtime::saved::{Chain, Parked};
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, PartitionState};
 use crate::source::intake::Intake;
@@ -148,22 +148,21 @@ pub fn start(from: Start) -> Result<Running> {
         reseed: Reseed::new(ingest.clone()),
     };
     drop(commit);
-    let committer = Committer {
+    let committer = CommitterStart {
         pipeline: from.pipeline.clone(),
         lanes: from.lanes,
-        messages,
-        requests: requested,
         ingest,
-        outputs: from.outputs,
-        checkpoints: from.checkpoints,
         progress: progress.clone(),
-        interval: from.checkpoint_interval,
         generation: from.generation,
         epoch: from.epoch,
         parked: from.parked,
         homes,
         at_end: from.at_end,
     };
+    let (outputs, checkpoints) = (from.outputs, from.checkpoints);
+    let stores = Stores { outputs, checkpoints, chain: Chain::default() };
+    let committer = Committer::new(committer, stores);
+    let committer = committer.run(messages, requested, from.checkpoint_interval);
     Ok(Running {
         pipeline: from.pipeline,
         progress,
@@ -172,7 +171,7 @@ pub fn start(from: Start) -> Result<Running> {
         ends: Mutex::new(Some(Ends {
             threads,
             online: tokio::spawn(online.run()),
-            committer: tokio::spawn(committer.run()),
+            committer: tokio::spawn(committer),
         })),
         stopping,
         stop,
@@ -228,7 +227,6 @@ fn spawn_lanes(
         let task = LaneTask {
             index,
             lane,
-            groups: pipeline.groups.clone(),
             work,
             questions,
             commit: commit.clone(),

@@ -13,10 +13,9 @@ use crate::limits::LANE_SLICE_ROWS;
 use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
-use crate::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
+use crate::runtime::lane::{CellId, CellState, Lane, Outlet};
 use crate::runtime::progress::Progress;
 use crate::source::admit::AdmissionState;
-use crate::state::snapshot::Snapshot;
 
 /// From ingest to a lane, in order.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub enum LaneMessage {
     Barrier {
         source: usize,
         epoch: Epoch,
+        /// All state, not only what changed.
+        whole: bool,
     },
     /// This source sends nothing more.
     End {
@@ -84,7 +85,7 @@ pub enum CommitMessage {
         lane: usize,
         source: usize,
         epoch: Epoch,
-        state: Vec<(CellId, Snapshot)>,
+        state: Vec<CellState>,
     },
     IngestBarrier {
         source: usize,
@@ -106,6 +107,18 @@ pub enum CommitMessage {
     },
 }
 
+impl CommitMessage {
+    /// Estimate of the bytes of its rows.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Finals { rows, .. } | Self::Archive { rows, .. } | Self::Dead { rows, .. } => {
+                rows.get_array_memory_size()
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// Current values on their way to a store.
 #[derive(Debug)]
 pub struct CurrentRows {
@@ -119,7 +132,6 @@ pub struct CurrentRows {
 pub struct LaneTask {
     pub index: usize,
     pub lane: Lane,
-    pub groups: Arc<Vec<LaneGroup>>,
     pub work: Receiver<LaneMessage>,
     pub questions: Receiver<Question>,
     pub commit: mpsc::Sender<CommitMessage>,
@@ -222,7 +234,9 @@ impl LaneTask {
                 self.publish_sizes();
             }
             LaneMessage::Touch { source } => self.lane.touch(source),
-            LaneMessage::Barrier { source, epoch } => self.snapshot(source, epoch)?,
+            LaneMessage::Barrier { source, epoch, whole } => {
+                self.snapshot(source, epoch, whole)?;
+            }
             LaneMessage::End { source } => {
                 self.sources.remove(&source);
             }
@@ -245,10 +259,8 @@ impl LaneTask {
         step(&mut self.lane, &mut outlet)
     }
 
-    fn snapshot(&mut self, source: usize, epoch: Epoch) -> Result<()> {
-        let state = self.lane.snapshot()?;
-        let of_source = |id: &CellId| self.groups[id.group].source == source;
-        let state = state.into_iter().filter(|(id, _)| of_source(id)).collect();
+    fn snapshot(&mut self, source: usize, epoch: Epoch, whole: bool) -> Result<()> {
+        let state = self.lane.snapshot(source, whole)?;
         let message = CommitMessage::LaneBarrier { lane: self.index, source, epoch, state };
         self.commit.blocking_send(message).map_err(|_| stopped())
     }
