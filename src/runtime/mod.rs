@@ -23,8 +23,12 @@
 //! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
+//! | `resume` | from a checkpoint to a [`assemble::Start`], taking over |
+//! | `assemble` | the parts of an engine, connected |
+//! | `step` | moves the parts one at a time, for tests that choose what happens |
 //! | `supervisor` | starts all of them, stops them in order |
 
+pub mod assemble;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;
@@ -34,6 +38,9 @@ pub mod outputs;
 pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
+pub mod resume;
 pub mod saved;
+#[cfg(test)]
+mod step;
 pub mod supervisor;
 pub mod task;
