@@ -87,6 +87,12 @@ impl Known {
         }
         for name in &references.dead_letters {
             let source = self.sources.get(name).ok_or_else(|| unknown("source", name))?;
+            if let Some(topic) = source.def.options.dead_letter_topic() {
+                return Err(Error::not_supported(format!(
+                    "DEAD_LETTERS({name}): they are messages of the Kafka topic '{topic}'"
+                ))
+                .with_hint("read the topic, or keep dead letters in files"));
+            }
             let location = Location::resolve(&source.dead_letters)?;
             let table = format!("{DEAD_LETTERS_PREFIX}{name}");
             reader::register(context, &table, &location, dead_letter_schema()).await?;

@@ -77,6 +77,7 @@ impl IngestTask {
     fn read_loop(&mut self) -> Result<()> {
         let (mut reached, mut finished) = (false, false);
         let started = clock::monotonic();
+        let mut looked = started;
         let mut rows_read = 0u64;
         while !self.stop.load(Relaxed) {
             let wait = if reached || finished { POLL_TIMEOUT } else { Duration::ZERO };
@@ -97,6 +98,7 @@ impl IngestTask {
                     self.hold_back(rows_read, started);
                 }
             }
+            self.look_around(&mut looked);
         }
         Ok(())
     }
@@ -118,6 +120,7 @@ impl IngestTask {
             None => BATCH_ROWS,
         };
         let polled = self.source.poll(max, POLL_TIMEOUT)?;
+        self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
             return Ok(0);
         }
@@ -154,7 +157,6 @@ impl IngestTask {
         }
         let progress = PartitionProgress {
             next_offset: admitted.next_offset,
-            end_offset: None,
             watermark: admitted.watermark,
             last_record_at: now,
         };
@@ -253,7 +255,8 @@ impl IngestTask {
         Ok(())
     }
 
-    fn barrier(&self, epoch: Epoch) -> Result<()> {
+    fn barrier(&mut self, epoch: Epoch) -> Result<()> {
+        self.adopt_partitions()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         self.send_commit(CommitMessage::IngestBarrier { source, epoch, admission })?;

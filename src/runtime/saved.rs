@@ -52,8 +52,8 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
         let def = &pipeline.sources[*number].def;
         let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
         let delay = def.watermark.delay_us;
-        let newest = admission.partitions.iter().map(|p| p.newest);
-        let lowest = newest.min().flatten().map(|t| t.saturating_sub(delay));
+        let lowest = admission.partitions.iter().map(|p| p.watermark_now(delay)).min();
+        let lowest = lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0);
         let state = SourceState {
             positions: positions.collect(),
             admission: to_json(admission)?,

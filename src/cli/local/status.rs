@@ -153,11 +153,8 @@ pub(super) fn running_status(running: &Running, home: &str) -> serde_json::Value
 
 /// Records behind the ends last seen.
 fn lag(source: &SourceProgress) -> Option<u64> {
-    let mut all = 0;
-    for partition in source.partitions().values() {
-        all += u64::try_from(partition.end_offset? - partition.next_offset).unwrap_or(0);
-    }
-    Some(all)
+    let lags = source.lags();
+    (!lags.is_empty()).then(|| lags.values().sum())
 }
 
 /// Partitions without a record for longer than `idle_timeout` that hold the watermark back.
@@ -220,6 +217,21 @@ pub(super) fn metrics(running: &Running) -> String {
             let (name, seconds) = (label(&source.name), watermark as f64 / 1e6);
             let _ = writeln!(out, "skewless_watermark_seconds{{source=\"{name}\"}} {seconds}");
         }
+    }
+    let _ = writeln!(out, "# TYPE skewless_source_lag gauge");
+    for source in &progress.sources {
+        for (partition, lag) in source.lags() {
+            let name = label(&source.name);
+            let _ = writeln!(
+                out,
+                "skewless_source_lag{{source=\"{name}\",partition=\"{partition}\"}} {lag}"
+            );
+        }
+    }
+    let _ = writeln!(out, "# TYPE skewless_skipped_offsets_total counter");
+    for source in &progress.sources {
+        let (name, skipped) = (label(&source.name), source.lag.skipped());
+        let _ = writeln!(out, "skewless_skipped_offsets_total{{source=\"{name}\"}} {skipped}");
     }
     let _ = writeln!(out, "# TYPE skewless_watermark_held_by gauge");
     for (source, of) in progress.sources.iter().zip(&running.pipeline.sources) {

@@ -7,6 +7,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::RDKafkaRespErr;
 
 use super::*;
+use crate::model::time::EventTime;
 use crate::source::admit::tests::source as definition;
 use crate::source::conformance::{check_source, read_all};
 
@@ -184,6 +185,6 @@ fn headers_become_a_json_text() {
         .insert(Header { key: "a", value: Some("x\"y") })
         .insert(Header { key: "a", value: Some(b"\xff".as_slice()) })
         .insert(Header { key: "b", value: None::<&str> });
-    let text = String::from_utf8(headers_json(&headers)).unwrap();
+    let text = String::from_utf8(record::headers_json(&headers)).unwrap();
     assert_eq!(text, r#"[["a","x\"y"],["a",{"base64":"/w=="}],["b",null]]"#);
 }
