@@ -48,6 +48,8 @@ pub struct Draft {
     pub sources: BTreeMap<String, SourceState>,
     pub groups: BTreeMap<String, GroupState>,
     pub state: Vec<StateDraft>,
+    /// Files of earlier epochs that hold state of this one.
+    pub kept: Vec<StateFile>,
     pub prepared: Vec<PreparedFile>,
     pub extra: serde_json::Value,
 }
@@ -141,8 +143,8 @@ impl CheckpointStore {
     }
 
     async fn write_state(&self, draft: Draft) -> Result<Manifest> {
-        let mut state = Vec::with_capacity(draft.state.len());
-        let mut paths = BTreeSet::new();
+        let mut state = draft.kept;
+        let mut paths: BTreeSet<String> = state.iter().map(|file| file.path.clone()).collect();
         for part in draft.state {
             let name = format!("{}-{}", segment(&part.group), segment(&part.part));
             // Group names are SQL text: kept short by their hash where they would not fit.

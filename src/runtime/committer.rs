@@ -21,9 +21,10 @@ use crate::model::epoch::Epoch;
 use crate::runtime::ingest::Control;
 use crate::runtime::lane::CellId;
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
-use crate::runtime::saved;
+use crate::runtime::saved::{self, Parked};
 use crate::runtime::task::{CommitMessage, stopped};
 use crate::source::admit::AdmissionState;
 use crate::state::snapshot::Snapshot;
@@ -59,6 +60,9 @@ pub struct Committer {
     pub generation: u64,
     /// The newest committed epoch.
     pub epoch: Epoch,
+    /// What earlier runs left of sources that do not run now.
+    pub parked: Parked,
+    pub homes: KeyHomes,
     /// Stop in this way once every source has reached its end.
     pub at_end: Option<Stop>,
 }
@@ -71,7 +75,8 @@ struct Pending {
     /// Sources whose ingest thread has not passed yet.
     sources: BTreeSet<usize>,
     state: Vec<(usize, CellId, Snapshot)>,
-    admission: Vec<(usize, AdmissionState)>,
+    /// (source, its partitions, admission).
+    admission: Vec<(usize, usize, AdmissionState)>,
     held: Vec<CommitMessage>,
 }
 
@@ -169,10 +174,10 @@ impl Committer {
                 barrier.state.extend(state.into_iter().map(|(id, s)| (lane, id, s)));
                 Ok(())
             }
-            CommitMessage::IngestBarrier { source, epoch, admission } => {
+            CommitMessage::IngestBarrier { source, epoch, admission, partitions } => {
                 let barrier = expected(pending, epoch)?;
                 assert!(barrier.sources.remove(&source), "a source passes a barrier once");
-                barrier.admission.push((source, admission));
+                barrier.admission.push((source, partitions, admission));
                 Ok(())
             }
             rows => match pending {
@@ -222,6 +227,10 @@ impl Committer {
         ended: bool,
     ) -> Result<Vec<CommitMessage>> {
         let epoch = complete.epoch;
+        for (_, id, snapshot) in &complete.state {
+            let source = &self.pipeline.sources[self.pipeline.groups[id.group].source].def.name;
+            self.homes.check(source, *id, snapshot)?;
+        }
         let prepared = self.outputs.prepare(epoch, everything).await?;
         let draft = saved::draft(saved::Cut {
             epoch,
@@ -231,6 +240,7 @@ impl Committer {
             admission: complete.admission,
             carried: self.outputs.carried(),
             prepared,
+            parked: &self.parked,
             ended,
         })?;
         self.checkpoints.commit(draft).await?;

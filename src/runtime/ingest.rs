@@ -259,7 +259,9 @@ impl IngestTask {
         self.adopt_partitions()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
-        self.send_commit(CommitMessage::IngestBarrier { source, epoch, admission })?;
+        let partitions = self.source.partitions().len();
+        let passed = CommitMessage::IngestBarrier { source, epoch, admission, partitions };
+        self.send_commit(passed)?;
         for lane in &self.lanes {
             lane.send(LaneMessage::Barrier { source, epoch }).map_err(|_| stopped())?;
         }

@@ -36,8 +36,11 @@ pub struct LaneGroup {
     /// Shards are source partitions instead of key groups.
     pub by_partition: bool,
     pub group: StateGroup,
-    /// Pipeline-wide number of each member.
-    pub features: Vec<usize>,
+    /// Pipeline-wide number of each member; `None` = a retired one: its part of the shared state
+    /// is kept up, nothing of it is put out.
+    pub features: Vec<Option<usize>>,
+    /// The SELECT of each member as text.
+    pub queries: Vec<String>,
     /// Members whose current values are written to a store.
     pub online: Vec<bool>,
 }
@@ -91,7 +94,9 @@ impl Lane {
         let group = &self.groups[id.group];
         for result in results.drain(..) {
             for (member, feature) in group.group.members.iter().zip(&group.features) {
-                outlet.finals(*feature, member.output.evaluate(&result)?)?;
+                if let Some(feature) = feature {
+                    outlet.finals(*feature, member.output.evaluate(&result)?)?;
+                }
             }
         }
         self.results = results;
@@ -107,11 +112,10 @@ impl Lane {
             }
             let Some(result) = cell.operator.drain_current()? else { continue };
             for (i, member) in group.group.members.iter().enumerate() {
-                if group.online[i] {
-                    let rows = member.output.evaluate(&result)?;
-                    let as_of = as_of_column(&result)?;
-                    outlet.current(group.features[i], with_as_of(&rows, as_of)?)?;
-                }
+                let Some(feature) = group.features[i].filter(|_| group.online[i]) else { continue };
+                let rows = member.output.evaluate(&result)?;
+                let as_of = as_of_column(&result)?;
+                outlet.current(feature, with_as_of(&rows, as_of)?)?;
             }
         }
         Ok(())

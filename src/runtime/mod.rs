@@ -20,6 +20,7 @@
 //! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
+//! | `partitioning` | holds a source to its `partitioned.by` |
 //! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
@@ -33,6 +34,7 @@ pub mod lag;
 pub mod lane;
 pub mod online;
 pub mod outputs;
+pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
 pub mod saved;

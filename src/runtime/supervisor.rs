@@ -24,8 +24,10 @@ use crate::runtime::ingest::{Control, IngestTask};
 use crate::runtime::lane::{CellId, Lane};
 use crate::runtime::online::{OnlineTask, Target};
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
+use crate::runtime::saved::Parked;
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::intake::Intake;
 use crate::source::source::Source;
@@ -55,6 +57,7 @@ pub struct Start {
     pub targets: HashMap<usize, Target>,
     pub checkpoints: CheckpointStore,
     pub epoch: Epoch,
+    pub parked: Parked,
     pub generation: u64,
     pub lanes: usize,
     pub checkpoint_interval: Duration,
@@ -95,6 +98,11 @@ pub fn start(from: Start) -> Result<Running> {
     let (stopping, stopping_seen) = watch::channel(false);
     let (requests, requested) = mpsc::channel(8);
     let mut threads = Vec::new();
+    let mut homes = KeyHomes::new(from.pipeline.groups.clone());
+    for (id, snapshot) in &from.state {
+        let source = from.pipeline.groups[id.group].source;
+        homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
+    }
     let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
     let (work, questions) =
         spawn_lanes(lanes, &from.pipeline, &commit, &current, &progress, &mut threads)?;
@@ -127,6 +135,8 @@ pub fn start(from: Start) -> Result<Running> {
         interval: from.checkpoint_interval,
         generation: from.generation,
         epoch: from.epoch,
+        parked: from.parked,
+        homes,
         at_end: from.at_end,
     };
     Ok(Running {
@@ -165,7 +175,9 @@ fn restored_lanes(
                 Shard::Partition(_) => index == 0,
             };
             let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-            lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
+            // Where partitions were kept apart before, their keys go to the lanes of their groups.
+            let id = CellId { group: id.group, partition: 0 };
+            lane.restore(id, &Snapshot { tables, ..snapshot.clone() })?;
         }
         lanes.push(lane);
     }

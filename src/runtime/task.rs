@@ -82,6 +82,8 @@ pub enum CommitMessage {
         source: usize,
         epoch: Epoch,
         admission: AdmissionState,
+        /// How many partitions the source has.
+        partitions: usize,
     },
     /// An ingest thread has read everything it was asked to.
     Reached {

@@ -5,6 +5,9 @@ use arrow::array::RecordBatch;
 
 use crate::model::key::Shard;
 
+/// The table of the keys of a shard: the key columns first, then what belongs to the key itself.
+pub const KEYS_TABLE: &str = "keys";
+
 /// One table of a snapshot. `shard` says which key group (or partition) its rows belong to, so
 /// that another number of lanes can restore it.
 #[derive(Clone, Debug)]

@@ -93,6 +93,7 @@ async fn run_epoch(
         bytes: format!("{carried:?}").into(),
     };
     let source = SourceState {
+        partitions: 1,
         positions: BTreeMap::from([(0, position as i64)]),
         admission: serde_json::Value::Null,
         watermark: None,

@@ -9,6 +9,7 @@ use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
 use crate::catalog::source::{Connector, SourceDef};
 use crate::checkpoint::home::HomeLock;
+use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::{RunOptions, Until};
@@ -27,7 +28,7 @@ use crate::runtime::committer::Stop;
 use crate::runtime::online::Target;
 use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
-use crate::runtime::saved;
+use crate::runtime::saved::{self, Parked};
 use crate::runtime::supervisor::{OpenSource, Running, Start, start};
 use crate::source::admit::Judgement;
 use crate::source::dead_topic::DeadTopic;
@@ -81,6 +82,8 @@ impl LocalEngine {
         let pipeline = Arc::new(Pipeline::build(planned)?);
         refuse_ended(&pipeline, recovered.as_ref())?;
         let epoch = recovered.as_ref().map_or(Epoch(0), Recovered::epoch);
+        let defined = |name: &str| catalog.source(name).is_ok();
+        let parked = recovered.as_ref().map(|r| Parked::of(&r.manifest, &pipeline, defined));
         let mut outputs = self.outputs(&pipeline, epoch).await?;
         let restored = match &recovered {
             Some(recovered) => saved::restore(recovered, &pipeline).await?,
@@ -98,6 +101,7 @@ impl LocalEngine {
             outputs,
             checkpoints,
             epoch,
+            parked: parked.unwrap_or_default(),
             generation: recovered.as_ref().map_or(1, |r| r.manifest.generation + 1),
             lanes: lanes(options),
             checkpoint_interval: checkpoint_interval(options, &pipeline),
@@ -130,7 +134,8 @@ impl LocalEngine {
             let source = catalog.source(&plan.source)?.clone();
             let manifest = recovered.map(|r| &r.manifest);
             let start = saved::start_of(manifest, &def.name, def.version);
-            planned.push(Planned { feature: self.effective(def), plan, source, start });
+            let (feature, query) = (Some(self.effective(def)), def.query.clone());
+            planned.push(Planned { feature, plan, query, source, start });
         }
         if planned.is_empty() {
             return Err(Error::usage(format!(
@@ -139,7 +144,30 @@ impl LocalEngine {
             ))
             .with_hint("apply a file first: skewless apply FILE"));
         }
+        if let Some(recovered) = recovered {
+            let retired = self.retired(catalog, &planned, &recovered.manifest)?;
+            planned.extend(retired);
+        }
         Ok(planned)
+    }
+
+    /// Members of saved groups that were dropped or replaced while others of the group go on.
+    fn retired(
+        &self,
+        catalog: &Catalog,
+        planned: &[Planned],
+        manifest: &Manifest,
+    ) -> Result<Vec<Planned>> {
+        let runs = planned.iter().map(|p| (p.plan.feature.as_str(), p.plan.version)).collect();
+        let reads = |name: &str| planned.iter().any(|p| p.source.name == name);
+        let defined = |name: &str| catalog.feature(name).ok().map(|def| def.version);
+        let retired = saved::retired(manifest, &runs, reads, defined)?;
+        let planned = retired.into_iter().map(|saved::Retired { name, state, start }| {
+            let plan = self.plan_retired(catalog, &name, state.version, &state.query)?;
+            let source = catalog.source(&plan.source)?.clone();
+            Ok(Planned { feature: None, plan, query: state.query, source, start })
+        });
+        planned.collect()
     }
 
     async fn outputs(&self, pipeline: &Pipeline, committed: Epoch) -> Result<Outputs> {
@@ -256,10 +284,14 @@ async fn open_sources(
             None => None,
         };
         let compute = super::definitions::compute(&def)?;
+        let manifest = recovered.map(|recovered| recovered.manifest.clone());
         // Sources block: they have a thread of their own, also while they are opened.
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let mut source = open_source(&def, None)?;
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
+            if let Some(manifest) = &manifest {
+                saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
+            }
             let admission = intake.admission_mut();
             let starts = resume(&def, source.as_mut(), admission, state.as_ref())?;
             let until = match until {
