@@ -308,10 +308,13 @@ impl Admission {
                 let (count, of) = recent.share();
                 let offset = records.offset(at);
                 return Err(Error::data(format!(
-                    "source '{source}', partition {partition}: {count} of the last {of} records                      are dead letters, more than 'dead_letter.max_ratio' = {max_ratio} allows;                      the newest is offset {offset}, {reason}: {message}"
+                    "source '{source}', partition {partition}: {count} of the last {of} records \
+                     are dead letters, more than 'dead_letter.max_ratio' = {max_ratio} allows; \
+                     the newest is offset {offset}, {reason}: {message}"
                 ))
                 .with_hint(
-                    "repair what writes them, or raise 'dead_letter.max_ratio' to go on; nothing                      is lost, reading continues at the last checkpoint",
+                    "repair what writes them, or raise 'dead_letter.max_ratio' to go on; nothing \
+                     is lost, reading continues at the last checkpoint",
                 ));
             }
         }

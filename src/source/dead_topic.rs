@@ -144,5 +144,6 @@ fn letter_headers(letters: &RecordBatch, row: usize) -> OwnedHeaders {
     headers
 }
 
+pub mod read;
 #[cfg(test)]
 mod tests;

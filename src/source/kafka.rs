@@ -306,6 +306,16 @@ impl KafkaSource {
         self.assign_anew()
     }
 
+    /// Goes on in one partition with everything fetched ahead forgotten, so that its end is
+    /// announced again. A seek would not do: the same end is not announced twice.
+    fn fetch_anew(&self, partition: u32, next: i64) -> Result<()> {
+        let mut one = TopicPartitionList::new();
+        one.add_partition_offset(&self.topic, partition.cast_signed(), Offset::Offset(next))
+            .and_then(|()| self.consumer.incremental_unassign(&one))
+            .and_then(|()| self.consumer.incremental_assign(&one))
+            .map_err(|e| self.no_answer(&e))
+    }
+
     /// Goes on from where reading is, with everything fetched ahead forgotten.
     fn assign_anew(&mut self) -> Result<()> {
         self.reassign = false;
@@ -329,10 +339,8 @@ impl KafkaSource {
             polled.chunks.push(Chunk { partition, records, next_offset: track.end });
         } else {
             track.rechecked = Some(track.next);
-            let at = Offset::Offset(track.next);
-            let again =
-                self.consumer.seek(&self.topic, partition.cast_signed(), at, ANSWER_TIMEOUT);
-            again.map_err(|e| self.no_answer(&e))?;
+            let next = track.next;
+            self.fetch_anew(partition, next)?;
         }
         Ok(())
     }
@@ -366,10 +374,8 @@ impl Source for KafkaSource {
                     // The end was announced before; it has to be announced again.
                     track.at_end = false;
                     track.rechecked = Some(track.next);
-                    let at = Offset::Offset(track.next);
-                    let (topic, id) = (&self.topic, partition.cast_signed());
-                    let again = self.consumer.seek(topic, id, at, ANSWER_TIMEOUT);
-                    again.map_err(|e| self.no_answer(&e))?;
+                    let next = track.next;
+                    self.fetch_anew(partition, next)?;
                 }
             }
             positions.push(Position { partition, offset: end });

@@ -10,6 +10,7 @@
 //! | `open` | [`open::open_source`]: the log that a definition names |
 //! | `produce` | [`produce::produce`]: rows → messages of a topic |
 //! | `dead_topic` | [`dead_topic::DeadTopic`]: dead letters → a topic |
+//! | `replay` | repaired dead letters → their topic |
 //! | `broker` | what Kafka's consumer and producer share |
 //! | `location` | paths, globs and S3: listing and opening files |
 //! | `admit` | [`admit::Admission`]: the verdict on every record |
@@ -38,5 +39,6 @@ mod poison;
 pub mod produce;
 pub mod ratio;
 pub mod records;
+pub mod replay;
 #[expect(clippy::module_inception, reason = "the room and its central noun share the name")]
 pub mod source;

@@ -12,7 +12,7 @@ use crate::cli::local::LocalEngine;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
-use crate::runtime::progress::SourceProgress;
+use crate::runtime::progress::{Progress, SourceProgress};
 use crate::runtime::saved;
 use crate::runtime::supervisor::Running;
 use crate::serve::client;
@@ -218,21 +218,7 @@ pub(super) fn metrics(running: &Running) -> String {
             let _ = writeln!(out, "skewless_watermark_seconds{{source=\"{name}\"}} {seconds}");
         }
     }
-    let _ = writeln!(out, "# TYPE skewless_source_lag gauge");
-    for source in &progress.sources {
-        for (partition, lag) in source.lags() {
-            let name = label(&source.name);
-            let _ = writeln!(
-                out,
-                "skewless_source_lag{{source=\"{name}\",partition=\"{partition}\"}} {lag}"
-            );
-        }
-    }
-    let _ = writeln!(out, "# TYPE skewless_skipped_offsets_total counter");
-    for source in &progress.sources {
-        let (name, skipped) = (label(&source.name), source.lag.skipped());
-        let _ = writeln!(out, "skewless_skipped_offsets_total{{source=\"{name}\"}} {skipped}");
-    }
+    lag_metrics(progress, &mut out);
     let _ = writeln!(out, "# TYPE skewless_watermark_held_by gauge");
     for (source, of) in progress.sources.iter().zip(&running.pipeline.sources) {
         for partition in held_by(source, &of.def) {
@@ -272,6 +258,25 @@ pub(super) fn metrics(running: &Running) -> String {
          # TYPE skewless_null_keys_total counter\nskewless_null_keys_total {nulls}\n"
     );
     out
+}
+
+/// What is left to read, and what was passed over because it was deleted unread.
+fn lag_metrics(progress: &Progress, out: &mut String) {
+    let _ = writeln!(out, "# TYPE skewless_source_lag gauge");
+    for source in &progress.sources {
+        for (partition, lag) in source.lags() {
+            let name = label(&source.name);
+            let _ = writeln!(
+                out,
+                "skewless_source_lag{{source=\"{name}\",partition=\"{partition}\"}} {lag}"
+            );
+        }
+    }
+    let _ = writeln!(out, "# TYPE skewless_skipped_offsets_total counter");
+    for source in &progress.sources {
+        let (name, skipped) = (label(&source.name), source.lag.skipped());
+        let _ = writeln!(out, "skewless_skipped_offsets_total{{source=\"{name}\"}} {skipped}");
+    }
 }
 
 /// A label value: `\`, `"` and line ends escaped.
