@@ -2,6 +2,7 @@
 //! [`Draft`], and from a recovered manifest the state that a pipeline continues from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -11,32 +12,75 @@ use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::state_file;
 use crate::checkpoint::store::{Draft, StateDraft};
 use crate::error::{Error, Result};
+use crate::limits::STATE_CHAIN_MAX;
 use crate::model::epoch::Epoch;
 use crate::model::key::Shard;
 use crate::model::time::EventTime;
 use crate::offline::writer::PreparedFile;
 use crate::plan::dataflow::FeaturePlan;
-use crate::runtime::lane::{CellId, LaneGroup};
+use crate::runtime::lane::{CellId, CellState, LaneGroup};
 use crate::runtime::outputs::OutputId;
 use crate::runtime::pipeline::Pipeline;
 use crate::source::admit::AdmissionState;
+use crate::state::overlay::overlay;
 use crate::state::snapshot::{Snapshot, SnapshotTable};
 
 use arrow::array::RecordBatch;
 
 /// A consistent cut through an engine.
-pub struct Cut<'a> {
+pub struct Cut {
     pub epoch: Epoch,
     pub generation: u64,
-    pub pipeline: &'a Pipeline,
-    /// (lane, cell, state).
-    pub state: Vec<(usize, CellId, Snapshot)>,
+    pub pipeline: Arc<Pipeline>,
+    /// (lane, cell).
+    pub state: Vec<(usize, CellState)>,
     /// (source, its partitions, admission).
     pub admission: Vec<(usize, usize, AdmissionState)>,
-    pub carried: Vec<(OutputId, Vec<RecordBatch>)>,
-    pub prepared: Vec<PreparedFile>,
-    pub parked: &'a Parked,
+    pub parked: Arc<Parked>,
     pub ended: bool,
+}
+
+/// The state files of the last epoch, each part's in the order in which they lie over each other.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    parts: BTreeMap<(String, String), Vec<StateFile>>,
+}
+
+impl Chain {
+    /// Whether the next epoch should hold all state again: nothing to add to, or what was added
+    /// has become as long or as large as what it was added to.
+    pub fn wants_whole(&self) -> bool {
+        let added = |files: &Vec<StateFile>| files.iter().skip(1).map(|f| f.bytes).sum::<u64>();
+        let first = |files: &Vec<StateFile>| files.first().map_or(0, |f| f.bytes);
+        self.parts.is_empty()
+            || self.parts.values().any(|files| files.len() > STATE_CHAIN_MAX)
+            || self.parts.values().map(added).sum::<u64>()
+                > self.parts.values().map(first).sum::<u64>()
+    }
+
+    /// Takes the files of a new epoch; `adds`: on top of those before.
+    pub fn extend(&mut self, adds: &[bool], files: Vec<StateFile>) {
+        assert_eq!(adds.len(), files.len(), "one file per part");
+        // Carried rows are written anew each time.
+        let state = adds.iter().zip(files).filter(|(_, file)| file.group != CARRIED);
+        for (adds, file) in state {
+            let part = self.parts.entry((file.group.clone(), file.part.clone())).or_default();
+            if !adds {
+                part.clear();
+            }
+            part.push(file);
+        }
+    }
+
+    /// Bytes of state that a restart reads.
+    pub fn bytes(&self) -> u64 {
+        self.parts.values().flatten().map(|file| file.bytes).sum()
+    }
+
+    fn of(&self, group: &str, part: &str) -> &[StateFile] {
+        let found = self.parts.get(&(group.to_owned(), part.to_owned()));
+        found.map_or(&[], Vec::as_slice)
+    }
 }
 
 /// What a manifest holds of sources that do not run now: handed on as it is, so that they can
@@ -75,13 +119,19 @@ impl Parked {
 /// Group name of carried rows.
 const CARRIED: &str = "carried";
 
-/// A cut as the checkpoint store takes it.
-pub fn draft(cut: Cut<'_>) -> Result<Draft> {
-    let pipeline = cut.pipeline;
+/// A cut as the checkpoint store takes it, with the rows that no file holds yet, the files that
+/// hold the others, and the state files to add to.
+pub fn draft(
+    cut: Cut,
+    carried: &[(OutputId, Vec<RecordBatch>)],
+    prepared: Vec<PreparedFile>,
+    chain: &Chain,
+) -> Result<Draft> {
+    let pipeline = &cut.pipeline;
     let mut draft = Draft {
         epoch: cut.epoch,
         generation: cut.generation,
-        prepared: cut.prepared,
+        prepared,
         sources: cut.parked.sources.clone(),
         groups: cut.parked.groups.clone(),
         kept: cut.parked.state.clone(),
@@ -89,34 +139,26 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
     };
     for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
-        let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
-        let delay = def.watermark.delay_us;
-        let lowest = admission.partitions.iter().map(|p| p.watermark_now(delay)).min();
-        let lowest = lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0);
-        let state = SourceState {
-            positions: positions.collect(),
-            partitions: *partitions,
-            admission: to_json(admission)?,
-            watermark: lowest,
-            ended: cut.ended,
-        };
+        let state = source_state(def, *partitions, admission, cut.ended)?;
         draft.sources.insert(def.name.clone(), state);
     }
     for (number, group) in pipeline.groups.iter().enumerate() {
-        let watermarks = cut.state.iter().filter(|(_, id, _)| id.group == number);
-        let watermark = watermarks.filter_map(|(_, _, s)| s.watermark).min();
+        let cells = cut.state.iter().filter(|(_, cell)| cell.id.group == number);
+        let watermark = cells.filter_map(|(_, cell)| cell.snapshot.watermark).min();
         let source = pipeline.sources[group.source].def.name.clone();
         let state = GroupState { source, members: members(group), watermark };
         draft.groups.insert(group_name(group), state);
     }
-    for (lane, id, snapshot) in &cut.state {
-        draft.state.push(StateDraft {
-            group: group_name(&pipeline.groups[id.group]),
-            part: format!("lane{lane}-partition{}", id.partition),
-            bytes: state_file::encode(snapshot)?,
-        });
+    for (lane, CellState { id, snapshot, adds }) in &cut.state {
+        let group = group_name(&pipeline.groups[id.group]);
+        let part = format!("lane{lane}-partition{}", id.partition);
+        if *adds {
+            draft.kept.extend_from_slice(chain.of(&group, &part));
+        }
+        let bytes = state_file::encode(snapshot)?;
+        draft.state.push(StateDraft { group, part, bytes, adds: *adds });
     }
-    for (id, batches) in &cut.carried {
+    for (id, batches) in carried {
         let table = |rows: &RecordBatch| SnapshotTable {
             name: "rows",
             shard: Shard::KeyGroup(0),
@@ -125,7 +167,50 @@ pub fn draft(cut: Cut<'_>) -> Result<Draft> {
         let tables = batches.iter().map(table).collect();
         let bytes = state_file::encode(&Snapshot { format: 1, watermark: None, tables })?;
         let part = output_name(pipeline, *id);
-        draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes });
+        draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes, adds: false });
+    }
+    Ok(draft)
+}
+
+fn source_state(
+    def: &SourceDef,
+    partitions: usize,
+    admission: &AdmissionState,
+    ended: bool,
+) -> Result<SourceState> {
+    let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
+    let delay = def.watermark.delay_us;
+    let lowest = admission.partitions.iter().map(|p| p.watermark_now(delay)).min();
+    Ok(SourceState {
+        positions: positions.collect(),
+        partitions,
+        admission: to_json(admission)?,
+        watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
+        ended,
+    })
+}
+
+/// The epoch with which an engine takes over: all that was, under a new generation, and for
+/// sources that have not been read where they start.
+pub fn taken_over(
+    before: Option<&Manifest>,
+    epoch: Epoch,
+    generation: u64,
+    pipeline: &Pipeline,
+    starts: Vec<(usize, AdmissionState)>,
+) -> Result<Draft> {
+    let mut draft = Draft { epoch, generation, ..Draft::default() };
+    if let Some(before) = before {
+        draft.sources = before.sources.clone();
+        draft.groups = before.groups.clone();
+        draft.kept = before.state.clone();
+        draft.extra = before.extra.clone();
+    }
+    for (source, (partitions, admission)) in pipeline.sources.iter().zip(starts) {
+        if !draft.sources.contains_key(&source.def.name) {
+            let state = source_state(&source.def, partitions, &admission, false)?;
+            draft.sources.insert(source.def.name.clone(), state);
+        }
     }
     Ok(draft)
 }
@@ -247,6 +332,7 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
     let mut restored = Restored::default();
     let names: Vec<String> = pipeline.groups.iter().map(group_name).collect();
     check_groups(&recovered.manifest, pipeline, &names)?;
+    let mut cells: BTreeMap<(CellId, &str), Snapshot> = BTreeMap::new();
     for file in &recovered.manifest.state {
         if file.group == CARRIED {
             let Some(id) = output_id(pipeline, &file.part) else { continue };
@@ -259,8 +345,15 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
         let partition = partition
             .ok_or_else(|| Error::data(format!("{}: unknown part '{}'", file.path, file.part)))?;
         let snapshot = state_file::decode(&recovered.state(file).await?)?;
-        restored.cells.push((CellId { group, partition }, snapshot));
+        let cell = (CellId { group, partition }, file.part.as_str());
+        // Files of one part lie over each other in the order of the manifest.
+        let snapshot = match cells.remove(&cell) {
+            Some(older) => overlay(older, snapshot)?,
+            None => snapshot,
+        };
+        cells.insert(cell, snapshot);
     }
+    restored.cells = cells.into_iter().map(|((id, _), snapshot)| (id, snapshot)).collect();
     Ok(restored)
 }
 

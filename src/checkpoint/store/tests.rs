@@ -88,6 +88,7 @@ async fn run_epoch(
         carried.clear();
     }
     let state = StateDraft {
+        adds: false,
         group: "SELECT a /* \"x\" */".to_owned(),
         part: "lane-0".to_owned(),
         bytes: format!("{carried:?}").into(),
@@ -109,6 +110,7 @@ async fn run_epoch(
             ..Draft::default()
         })
         .await
+        .map(|_| ())
 }
 
 /// Recovers and reads the toy engine's state: (next epoch, carried values).
