@@ -71,6 +71,8 @@ pub struct KafkaSource {
     consumer: BaseConsumer<BrokerContext>,
     partitions: Vec<u32>,
     tracks: BTreeMap<u32, Track>,
+    /// What `ends` said last, also before anything is read.
+    ends: BTreeMap<u32, i64>,
     on_status: Option<OnStatus>,
     skip_gaps: bool,
     /// Why nothing comes, while that is so.
@@ -103,6 +105,7 @@ impl KafkaSource {
             consumer,
             partitions: Vec::new(),
             tracks: BTreeMap::new(),
+            ends: BTreeMap::new(),
             on_status,
             skip_gaps: options.skip_gaps,
             trouble: None,
@@ -307,7 +310,7 @@ impl KafkaSource {
     }
 
     /// Goes on in one partition with everything fetched ahead forgotten, so that its end is
-    /// announced again. A seek would not do: the same end is not announced twice.
+    /// announced again.
     fn fetch_anew(&self, partition: u32, next: i64) -> Result<()> {
         let mut one = TopicPartitionList::new();
         one.add_partition_offset(&self.topic, partition.cast_signed(), Offset::Offset(next))
@@ -368,6 +371,7 @@ impl Source for KafkaSource {
         let mut positions = Vec::with_capacity(self.partitions.len());
         for partition in self.partitions.clone() {
             let (_, end) = self.watermarks(partition)?;
+            self.ends.insert(partition, end);
             if let Some(track) = self.tracks.get_mut(&partition) {
                 track.end = track.end.max(end);
                 if track.next < track.end && track.at_end {
@@ -385,14 +389,13 @@ impl Source for KafkaSource {
 
     fn seek(&mut self, positions: &[Position]) -> Result<()> {
         let mut assignment = TopicPartitionList::new();
-        let ends: BTreeMap<u32, i64> = self.tracks.iter().map(|(p, t)| (*p, t.end)).collect();
         self.tracks.clear();
         for Position { partition, offset } in positions {
             let id = partition.cast_signed();
             assignment
                 .add_partition_offset(&self.topic, id, Offset::Offset(*offset))
                 .map_err(|e| self.no_answer(&e))?;
-            let end = ends.get(partition).copied().unwrap_or(0);
+            let end = self.ends.get(partition).copied().unwrap_or(0);
             let track = Track { next: *offset, end, at_end: false, rechecked: None };
             self.tracks.insert(*partition, track);
         }
