@@ -61,7 +61,8 @@ impl Stage {
     }
 
     fn send(&self, partition: i32, messages: impl Iterator<Item = String>) {
-        let producer: BaseProducer = self.config().create().unwrap();
+        let producer: BaseProducer =
+            self.config().set("queue.buffering.max.messages", "1000000").create().unwrap();
         for message in messages {
             let record = BaseRecord::<str, str>::to(&self.topic).partition(partition);
             producer.send(record.payload(&message)).unwrap();
@@ -475,4 +476,38 @@ fn too_many_dead_letters_stop_every_run_at_the_same_record() {
     assert_eq!(stage.query("SELECT count(*) AS n FROM payments"), "n\n1600\n");
     let counted = stage.query("SELECT count(*) AS n FROM DEAD_LETTERS(payments)");
     assert_eq!(counted, "n\n400\n");
+}
+
+/// Not a check: prints records per second of the consumer alone, from a real broker.
+#[test]
+#[ignore = "a measurement"]
+fn records_per_second_of_the_consumer() {
+    use skewless::source::source::Source;
+    let stage = Stage::new(1);
+    let count = 500_000;
+    stage.send(0, (0..count).map(message));
+    let sql = format!(
+        "CREATE SOURCE s (user_id BIGINT, event_time TIMESTAMP,
+             WATERMARK FOR event_time AS event_time)
+         WITH ('connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '{}')",
+        stage.topic, stage.broker
+    );
+    let statements = skewless::sql::parser::parse_statements(&sql).unwrap();
+    let [skewless::sql::ast::Statement::CreateSource(create)] = statements.as_slice() else {
+        panic!("one source");
+    };
+    let none = |_: &str| None;
+    let def = skewless::catalog::define::source_def(create, &none, &|e, s| {
+        skewless::plan::computed::infer(e, s)
+    });
+    let mut source = skewless::source::kafka::KafkaSource::new(&def.unwrap(), None).unwrap();
+    let starts = source.starts().unwrap();
+    source.seek(&starts).unwrap();
+    let started = skewless::clock::monotonic();
+    let mut rows = 0;
+    while rows < count as usize {
+        rows += source.poll(8_192, Duration::from_millis(20)).unwrap().rows();
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{rows} records in {seconds:.2} s: {:.0} a second", rows as f64 / seconds);
 }
