@@ -459,11 +459,13 @@ fn dead_letters_in_a_topic_are_read_and_repaired_as_those_in_files() {
 fn too_many_dead_letters_stop_every_run_at_the_same_record() {
     let stage = Stage::new(1);
     stage.define("", ", 'dead_letter.max_ratio' = '0.1'");
-    let broken = |n: u32| if n >= 400 && n % 4 == 0 { "broken".to_owned() } else { message(n) };
+    let broken =
+        |n: u32| if n >= 400 && n.is_multiple_of(4) { "broken".to_owned() } else { message(n) };
     stage.send(0, (0..2_000).map(broken));
     // 400 good ones, then one in four: more than a tenth from the first multiple of 4 on where
     // (n - 400) / 4 + 1 is more than a tenth of n + 1.
-    let stop = (400..2_000).find(|n| n % 4 == 0 && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
+    let stop =
+        (400..2_000).find(|n| n.is_multiple_of(4) && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
     let expected = format!("the newest is offset {stop}, decode:");
     for interval in ["60", "0.1", "0.1"] {
         let arguments = ["run", "--until", "now", "--no-http", "--checkpoint-interval", interval];
