@@ -465,7 +465,7 @@ fn too_many_dead_letters_stop_every_run_at_the_same_record() {
     // 400 good ones, then one in four: more than a tenth from the first multiple of 4 on where
     // (n - 400) / 4 + 1 is more than a tenth of n + 1.
     let stop =
-        (400..2_000).find(|n| n.is_multiple_of(4) && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
+        (400u32..2_000).find(|n| n.is_multiple_of(4) && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
     let expected = format!("the newest is offset {stop}, decode:");
     for interval in ["60", "0.1", "0.1"] {
         let arguments = ["run", "--until", "now", "--no-http", "--checkpoint-interval", interval];
