@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot};
@@ -66,6 +66,7 @@ pub struct Committer {
 /// A barrier under way.
 struct Pending {
     epoch: Epoch,
+    began: Instant,
     /// (lane, source) that have not passed yet.
     lanes: BTreeSet<(usize, usize)>,
     /// Sources whose ingest thread has not passed yet.
@@ -151,6 +152,7 @@ impl Committer {
         let lanes = sources.clone().flat_map(|s| (0..self.lanes).map(move |l| (l, s))).collect();
         Ok(Pending {
             epoch,
+            began: clock::monotonic(),
             lanes,
             sources: sources.collect(),
             state: Vec::new(),
@@ -237,6 +239,8 @@ impl Committer {
         self.epoch = epoch;
         self.progress.epoch.store(epoch.0, Relaxed);
         self.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);
+        let took = i64::try_from(complete.began.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.progress.checkpoint_us.store(took, Relaxed);
         tracing::debug!(epoch = epoch.0, "checkpoint committed");
         Ok(complete.held)
     }

@@ -23,7 +23,9 @@
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
 //! | `supervisor` | starts all of them, stops them in order |
+//! | `ask` | questions about many keys to the lanes |
 
+pub mod ask;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;

@@ -23,6 +23,7 @@ pub struct SourceProgress {
     /// Minimum over the partitions (µs).
     pub watermark: AtomicI64,
     partitions: Mutex<BTreeMap<u32, PartitionProgress>>,
+    partition_counts: Mutex<BTreeMap<u32, Totals>>,
     targets: Mutex<BTreeMap<u32, i64>>,
     note: Mutex<Option<String>>,
 }
@@ -70,6 +71,7 @@ impl SourceProgress {
             newest_read_at: AtomicI64::new(0),
             watermark: AtomicI64::new(i64::MIN),
             partitions: Mutex::new(BTreeMap::new()),
+            partition_counts: Mutex::new(BTreeMap::new()),
             targets: Mutex::new(BTreeMap::new()),
             note: Mutex::new(None),
         }
@@ -83,6 +85,22 @@ impl SourceProgress {
             future: self.future.load(Relaxed),
             rejected: self.decode.load(Relaxed) + self.event_time.load(Relaxed),
         }
+    }
+
+    /// Adds what became of some records of a partition: all counters at once, so that whoever
+    /// looks sees them conserved.
+    pub fn count_partition(&self, partition: u32, more: Totals) {
+        let mut all = self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.entry(partition).or_default();
+        counts.read += more.read;
+        counts.admitted += more.admitted;
+        counts.late += more.late;
+        counts.future += more.future;
+        counts.rejected += more.rejected;
+    }
+
+    pub fn partition_counts(&self) -> BTreeMap<u32, Totals> {
+        self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set_partition(&self, partition: u32, progress: PartitionProgress) {
@@ -148,6 +166,8 @@ pub struct Progress {
     pub epoch: AtomicU64,
     /// Wall time (µs) of the last checkpoint; 0 = none yet.
     pub checkpoint_at: AtomicI64,
+    /// From the barrier to the commit of the last checkpoint (µs).
+    pub checkpoint_us: AtomicI64,
     pub online_errors: AtomicU64,
     pub null_keys: AtomicU64,
 }
@@ -164,6 +184,7 @@ impl Progress {
             keys: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             epoch: AtomicU64::new(0),
             checkpoint_at: AtomicI64::new(0),
+            checkpoint_us: AtomicI64::new(0),
             online_errors: AtomicU64::new(0),
             null_keys: AtomicU64::new(0),
         }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cli::engine::{Counts, RunOptions, RunSummary, Until};
+use crate::cli::engine::{Counts, HttpOptions, RunOptions, RunSummary, Until};
 use crate::cli::local::LocalEngine;
-use crate::cli::local::get::Served;
+use crate::cli::local::served::Served;
 use crate::cli::local::start::Started;
 use crate::cli::progress::{ProgressLine, ProgressNow};
 use crate::cli::signal::Stop;
@@ -17,7 +17,11 @@ use crate::model::time::EventTime;
 use crate::runtime::committer;
 use crate::runtime::progress::Progress;
 use crate::serve::server::{ServeOptions, Server};
+use crate::serve::token::{Right, Tokens};
 
+/// Tokens beside those of files.
+const READ_TOKEN_VARIABLE: &str = "SKEWLESS_READ_TOKEN";
+const ADMIN_TOKEN_VARIABLE: &str = "SKEWLESS_ADMIN_TOKEN";
 /// Between two looks at progress and signals.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -28,21 +32,26 @@ impl LocalEngine {
         progress: &ProgressLine,
         stop: &Stop,
     ) -> Result<RunSummary> {
-        let server = match options.http {
-            Some(address) => Some(Server::bind(ServeOptions { address, insecure: false }).await?),
+        let server = match &options.http {
+            Some(http) => Some(Server::bind(serve_options(http)?).await?),
             None => None,
         };
+        let certificate = options.http.as_ref().and_then(|http| http.tls.as_ref());
+        let certificate = certificate.map(|(path, _)| std::path::absolute(path)).transpose()?;
         let Started { running, lock, warnings } = self.start(options).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         let (stop_http, http_stopped) = watch::channel(false);
         let address = server.as_ref().map(|server| server.address().to_string());
-        lock.announce(address.clone())?;
-        let http = server.map(|server| {
-            let served = Served::new(running.clone(), self.home.path().display().to_string());
-            tokio::spawn(server.run(Arc::new(served), http_stopped))
-        });
+        lock.announce(address.clone(), certificate)?;
+        let http = match server {
+            Some(server) => {
+                let served = Served::new(running.clone(), self)?;
+                Some(tokio::spawn(server.run(Arc::new(served), http_stopped)))
+            }
+            None => None,
+        };
         if let Some(address) = address {
             tracing::info!("serving on http://{address}");
         }
@@ -72,6 +81,24 @@ impl LocalEngine {
             ended: options.until == Some(Until::End) && !asked,
         })
     }
+}
+
+/// Reads tokens from files and environment.
+fn serve_options(http: &HttpOptions) -> Result<ServeOptions> {
+    let mut tokens = Tokens::default();
+    for (right, files, variable) in [
+        (Right::Read, &http.read_tokens, READ_TOKEN_VARIABLE),
+        (Right::Admin, &http.admin_tokens, ADMIN_TOKEN_VARIABLE),
+    ] {
+        for file in files {
+            tokens.add_file(right, file)?;
+        }
+        if let Ok(text) = std::env::var(variable) {
+            tokens.add(right, variable, &text)?;
+        }
+    }
+    let (address, insecure, tls) = (http.address, http.insecure, http.tls.clone());
+    Ok(ServeOptions { address, insecure, tokens, tls })
 }
 
 /// What all sources read in this run.
