@@ -11,9 +11,9 @@
 //! Entity columns come first, in the order given, then the features: views in order of their first
 //! mention, columns in order of mention. As there: non-finite floats are `NaN`, `Infinity`,
 //! `-Infinity`, timestamps whole seconds since the epoch, a NULL of a known entity is PRESENT, and
-//! the event timestamp of what was not found is the epoch. Unlike there, a row that is not found
-//! still has the value of the empty frame (a count is 0), as training sets have. What has no meaning
-//! here (`feature_service`) is refused.
+//! the time of what was not found is the epoch. Unlike there, a row that is not found still has
+//! the value of the empty frame (a count is 0), as training sets have. What has no meaning here
+//! (`feature_service`) is refused.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! {"sql": "SELECT user_id, n FROM spend; SHOW CREATE spend"}
-//! {"results": [{"columns": [{"name": "user_id", "type": "BIGINT"}, …], "rows": [{"user_id": 1, …}]},
+//! {"results": [{"columns": [{"name": "user_id", "type": "BIGINT"}, …],
+//!               "rows": [{"user_id": 1, …}]},
 //!              {"text": "CREATE FEATURE spend …"}, {"done": "created feature spend"}]}
 //! ```
 
