@@ -24,7 +24,7 @@ mod get;
 mod metrics;
 mod produce;
 mod query;
-mod run;
+pub(crate) mod run;
 mod saved_state;
 mod served;
 mod start;
