@@ -20,5 +20,6 @@ mod command;
 mod docs;
 mod pipeline;
 mod poll;
+mod restart;
 mod serving;
 mod tidy;

@@ -146,6 +146,12 @@ fn features(running: &Running, out: &mut Exposition) {
         "Writes to an online store that failed; they are repeated.",
         running.progress.online_errors.load(Relaxed),
     );
+    out.single(
+        "skewless_online_reseeds_total",
+        "counter",
+        "How often an online store came back empty and was filled from state.",
+        running.progress.reseeds.load(Relaxed),
+    );
 }
 
 fn state(running: &Running, out: &mut Exposition) {
@@ -169,8 +175,10 @@ fn checkpoints(running: &Running, out: &mut Exposition) {
     if at > 0 {
         let age = seconds((clock::wall_now().0 - at).max(0));
         out.single("skewless_checkpoint_age_seconds", "gauge", "Since the last commit.", age);
-        let took = seconds(progress.checkpoint_us.load(Relaxed));
-        let help = "From the barrier to the commit of the last checkpoint.";
+        let took = progress.checkpoint_us.load(Relaxed) as f64 / 1e6;
+        let help = "How long writing the last checkpoint took.";
         out.single("skewless_checkpoint_duration_seconds", "gauge", help, took);
+        let bytes = progress.checkpoint_bytes.load(Relaxed);
+        out.single("skewless_checkpoint_bytes", "gauge", "State that a restart reads.", bytes);
     }
 }
