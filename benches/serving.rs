@@ -51,7 +51,7 @@ fn main() {
     let running = runtime.block_on(engine.run(Run { http, ..Run::default() })).unwrap();
     let address = running.http().unwrap();
     while running.counts().admitted < 5_000 {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::yield_now();
     }
     println!(
         "{:>11} {:>12} {:>9} {:>9} {:>9}",

@@ -2,7 +2,7 @@
 //! and how commands find the engine that runs in it.
 //!
 //! ```text
-//! <home>/catalog.sql  engine.json  lock  checkpoints/  offline/  dead_letter/  demo/
+//! <home>/catalog.sql  engine.json  lock  checkpoints/  offline/  dead_letter/  log/  demo/
 //! ```
 //! The lock is the operating system's, so it goes away with the process; `engine.json` may
 //! outlive a crash and counts only while somebody holds the lock.
@@ -64,6 +64,11 @@ impl Home {
 
     pub fn dead_letter(&self) -> PathBuf {
         self.path.join("dead_letter")
+    }
+
+    /// Values served, of features with the option `log`.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
     }
 
     pub fn demo(&self) -> PathBuf {

@@ -143,6 +143,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Names of the features that can be read, sorted.
     fn features(&self) -> Vec<String>;
 
+    /// Whether a feature of this name can be read.
+    fn serves(&self, feature: &str) -> bool {
+        self.shape(feature).is_some()
+    }
+
     /// Keys and values of a feature; `None` if there is no such feature.
     fn shape(&self, feature: &str) -> Option<Shape>;
 

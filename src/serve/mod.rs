@@ -7,6 +7,7 @@
 //! | `routes` | paths → calls of the engine, and what holds for every request |
 //! | `sql` | statements over HTTP |
 //! | `feast` | Feast's request and response |
+//! | `log` | the log of values served |
 //! | `guard` | which Host and Origin may ask |
 //! | `token` | bearer tokens |
 //! | `tls` | certificates, both ends |
@@ -24,6 +25,7 @@ pub mod feast;
 pub mod fixture;
 pub mod guard;
 pub mod json;
+pub mod log;
 pub mod routes;
 pub mod server;
 pub mod sql;

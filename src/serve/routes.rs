@@ -242,7 +242,7 @@ async fn probe(
         Ok(asked) => asked,
         Err(error) => return refused(&error),
     };
-    if engine.shape(feature).is_none() {
+    if !engine.serves(feature) {
         return failed(StatusCode::NOT_FOUND, &no_such_feature(engine, feature));
     }
     let rows = keys.rows();

@@ -24,7 +24,7 @@ SELECT user_id, COUNT(*) OVER w AS clicks, SUM(amount) OVER w AS total
 FROM clicks
 WINDOW w AS (PARTITION BY user_id ORDER BY event_time
              RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW);
-CREATE FEATURE by_user_shop AS
+CREATE FEATURE by_user_shop WITH ('log' = 'sample 100%') AS
 SELECT user_id, shop, COUNT(*) OVER w AS n
 FROM clicks
 WINDOW w AS (PARTITION BY user_id, shop ORDER BY event_time
@@ -84,10 +84,14 @@ impl Drop for Engine {
 impl Engine {
     /// Starts one over the clicks and waits until it has read them.
     fn start(arguments: &[&str]) -> Self {
+        Self::started(DEFINITIONS, arguments)
+    }
+
+    fn started(definitions: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().join("home");
         std::fs::write(directory.path().join("clicks.ndjson"), CLICKS).unwrap();
-        std::fs::write(directory.path().join("clicks.sql"), DEFINITIONS).unwrap();
+        std::fs::write(directory.path().join("clicks.sql"), definitions).unwrap();
         let mut command = skewless(&home);
         command.args(["run", "clicks.sql", "--http", "127.0.0.1:0"]).args(arguments);
         command.args(["--checkpoint-interval", "1"]);
@@ -103,11 +107,15 @@ impl Engine {
     /// The same, once every click has been read.
     fn ready(arguments: &[&str]) -> Self {
         let engine = Self::start(arguments);
+        engine.wait();
+        engine
+    }
+
+    fn wait(&self) {
         poll::until("all clicks are read", LIMIT, || {
-            let (_, body) = engine.get("/status");
+            let (_, body) = self.get("/status");
             (serde_json::from_str::<Value>(&body).ok()?["sources"][0]["read"] == 4).then_some(())
         });
-        engine
     }
 
     fn send(&self, request: &str) -> (u16, String) {
@@ -294,6 +302,126 @@ fn a_feast_client_finds_everything_it_reads() {
     assert_eq!(answer["results"][1]["values"], json!([1, 2]));
     let (status, answer) = engine.post("/get-online-features", &json!({"features": ["by_user:x"]}));
     assert_eq!(status, 400, "{answer}");
+}
+
+#[test]
+fn what_was_served_is_in_the_log_after_the_engine_has_stopped() {
+    let mut engine = Engine::ready(&[]);
+    for user in 1..=3 {
+        engine.value(&format!("/features/by_user_shop?user_id={user}&shop=north&at={AT}"));
+    }
+    let pid = engine.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(engine.child.wait().unwrap().success());
+    let folder = engine.home.join("log/by_user_shop/date=2026-03-01");
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::File::open(entry.unwrap().path()).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
+        for batch in reader.unwrap().build().unwrap() {
+            let text = arrow::util::pretty::pretty_format_batches(&[batch.unwrap()]).unwrap();
+            told.extend(text.to_string().lines().skip(3).map(str::to_owned));
+        }
+    }
+    told.retain(|line| line.starts_with("| "));
+    assert_eq!(told.len(), 3, "{told:#?}");
+    let squeezed = told[2].split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = "| 3 | north | 2026-03-01T10:30:00Z | NOT_FOUND | 1 | 0 |";
+    assert_eq!(squeezed, expected, "{told:#?}");
+}
+
+/// A process, killed when dropped.
+struct Helper(Child);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts one of the example's services; its address.
+fn service(script: &str, reads: &str) -> (Helper, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/serving").join(script);
+    let mut command = Command::new("python3");
+    command.arg(path).arg(reads).arg("0").stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    (Helper(child), line.trim().trim_start_matches("http://").to_owned())
+}
+
+fn score(address: &str, query: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request =
+        format!("GET /score?{query} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+/// The features of the example over the clicks, in Redis.
+fn user_spend(redis: &str) -> String {
+    let over = |hours: u32| {
+        format!(
+            "(PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '{hours}' HOUR \
+             PRECEDING AND CURRENT ROW)"
+        )
+    };
+    format!(
+        "{}CREATE FEATURE user_spend WITH ('online' = '{redis}') AS
+         SELECT user_id, COUNT(*) OVER {} AS txn_count_30m, AVG(amount) OVER {} AS avg_amount_1h,
+                MAX(amount) OVER {} AS max_amount_24h FROM clicks;",
+        DEFINITIONS,
+        over(1),
+        over(1),
+        over(24)
+    )
+}
+
+#[test]
+fn the_services_of_the_example_score_alike_over_http_and_from_redis() {
+    let redis = std::env::var("REDIS")
+        .unwrap_or_else(|_| panic!("REDIS is not set: eval \"$(scripts/services env)\""));
+    // A database of its own: the key of the example is fixed.
+    let redis = format!("{}/9", redis.trim_end_matches('/'));
+    let client = redis::Client::open(redis.as_str()).unwrap();
+    redis::cmd("FLUSHDB").exec(&mut client.get_connection().unwrap()).unwrap();
+    let engine = Engine::started(&user_spend(&redis), &[]);
+    engine.wait();
+    let (_http, http) = service("score_http.py", &format!("http://{}", engine.address));
+    let (_redis, from_redis) = service("score_redis.py", &redis);
+    // Both have user 2 as of her only click for as long as no hour has passed.
+    let expected = json!({"txn_count_30m": 1, "avg_amount_1h": 0.25, "max_amount_24h": 0.25});
+    poll::until("user 2 is in Redis", LIMIT, || {
+        let (_, answer) = score(&from_redis, "user_id=2&amount=250");
+        (answer["features"] == expected).then_some(())
+    });
+    let (status, stored) = score(&from_redis, "user_id=2&amount=250");
+    assert_eq!((status, &stored["as_of"]), (200, &json!("2026-03-01T10:10:00Z")));
+    let (status, asked) = score(&http, "user_id=2&amount=250");
+    assert_eq!((status, &asked["features"]), (200, &expected));
+    assert_eq!(asked["score"], stored["score"]);
+    for address in [&http, &from_redis] {
+        let (status, unknown) = score(address, "user_id=77&amount=1");
+        assert_eq!((status, &unknown["score"]), (200, &json!(0.5)), "{unknown}");
+        assert_eq!(score(address, "user_id=2").0, 400);
+    }
+    // An engine that computes another feature reads this one from Redis.
+    let other = Engine::started(&user_spend(&redis), &["--feature", "by_user"]);
+    other.wait();
+    let answer = other.value("/features/user_spend?user_id=2&user_id=77");
+    assert_eq!(answer[0]["as_of"], "2026-03-01T10:10:00Z");
+    assert_eq!(answer[0]["values"], expected);
+    assert_eq!(answer[1]["status"], "NOT_FOUND");
+    let (status, answer) = other.get(&format!("/features/user_spend/2?at={AT}"));
+    assert_eq!(status, 501, "{answer}");
+    let got = run(&other.home, &["get", "user_spend", "2", "--format", "json"]);
+    assert!(stdout(&got).contains("\"txn_count_30m\":1"), "{got:?}");
 }
 
 /// Reads the Prometheus text format by its published grammar: HELP and TYPE before the samples of

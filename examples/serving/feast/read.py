@@ -3,12 +3,18 @@
     SKEWLESS_URL=http://127.0.0.1:6566 python read.py 42 43
 """
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from feast import FeatureStore
 
 from features import user, user_spend
+
+# Feast keeps what it knows in a file: made anew here, so that nothing is left behind.
+scratch = tempfile.TemporaryDirectory()
+os.environ["SKEWLESS_FEAST_REGISTRY"] = str(Path(scratch.name) / "registry.db")
 
 store = FeatureStore(repo_path=Path(__file__).parent)
 store.apply([user, user_spend])

@@ -8,15 +8,13 @@ use crate::clock;
 use crate::runtime::supervisor::Running;
 use crate::serve::exposition::Exposition;
 
-/// Everything but what the HTTP server counts itself.
-pub(super) fn text(running: &Running) -> String {
-    let mut out = Exposition::default();
-    records(running, &mut out);
-    time(running, &mut out);
-    features(running, &mut out);
-    state(running, &mut out);
-    checkpoints(running, &mut out);
-    out.finish()
+/// Everything but what HTTP counts itself.
+pub(super) fn write(running: &Running, out: &mut Exposition) {
+    records(running, out);
+    time(running, out);
+    features(running, out);
+    state(running, out);
+    checkpoints(running, out);
 }
 
 fn records(running: &Running, out: &mut Exposition) {

@@ -103,6 +103,7 @@ impl Active {
             // A panic there is no reason to lose the summary.
             let _ = http.await;
         }
+        self.served.close().await;
         drop(self.lock);
         let epoch = ended?;
         let features = self.running.progress.features.iter();

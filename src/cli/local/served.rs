@@ -1,7 +1,7 @@
 //! The running engine as HTTP sees it: values from its lanes, or from Redis where a feature is
 //! computed by another process; statements over what it knows now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,8 @@ use crate::operator::operator::Bound;
 use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::supervisor::Running;
 use crate::serve::engine::{Answers, Engine, Keys, Shape, SqlAnswer, Status, no_such_feature};
+use crate::serve::exposition::Exposition;
+use crate::serve::log::{FeatureLog, Logged};
 use crate::sql::ast::Statement;
 
 /// The engine of this process behind HTTP.
@@ -33,6 +35,9 @@ pub(super) struct Served {
     local: LocalEngine,
     /// Features of the home that this process does not compute, and where Redis keeps them.
     elsewhere: BTreeMap<String, (Arc<FeatureDef>, FeaturePlan)>,
+    /// Number of each feature that runs here.
+    numbers: HashMap<String, usize>,
+    log: Option<FeatureLog>,
     /// One connection per URL, made when first needed.
     stores: Mutex<BTreeMap<String, Arc<RedisStore>>>,
 }
@@ -51,7 +56,48 @@ impl Served {
             }
         }
         let local = home.attached(running.clone());
-        Ok(Self { running, local, elsewhere, stores: Mutex::default() })
+        let names = running.pipeline.feature_names().into_iter();
+        let numbers = names.enumerate().map(|(number, name)| (name, number)).collect();
+        let here = running.pipeline.features.iter().map(|f| &f.def);
+        let logged = here.chain(elsewhere.values().map(|(def, _)| def)).filter_map(|def| {
+            let (feature, version) = (def.name.clone(), def.version);
+            def.options.log_share.map(|share| Logged { feature, version, share })
+        });
+        let root = home.home.log().display().to_string();
+        let log = FeatureLog::start(&root, logged.collect())?;
+        Ok(Self { running, local, elsewhere, numbers, log, stores: Mutex::default() })
+    }
+
+    /// Writes the rest of the log.
+    pub async fn close(&self) {
+        if let Some(log) = &self.log {
+            log.close().await;
+        }
+    }
+
+    /// Values from Redis, of a feature that another process computes.
+    async fn from_elsewhere(
+        &self,
+        feature: &str,
+        keys: Keys,
+        at: Option<EventTime>,
+    ) -> Result<Answers> {
+        let Some((def, plan)) = self.elsewhere.get(feature) else {
+            return Err(no_such_feature(self, feature));
+        };
+        let OnlineStoreDef::Redis(url) = &def.options.online else {
+            return Err(Error::internal("a feature elsewhere without a store"));
+        };
+        if at.is_some() {
+            return Err(Error::not_supported(format!(
+                "'{feature}' at a time: this process reads its current values from Redis"
+            ))
+            .with_hint("ask the process that computes it"));
+        }
+        let rows = keys.rows();
+        let keys = typed_keys(plan, &keys.in_order(&plan.key_columns)?)?;
+        let store = self.store(url)?;
+        from_redis(&store, def, plan, &keys, rows).await
     }
 
     fn store(&self, url: &str) -> Result<Arc<RedisStore>> {
@@ -132,9 +178,13 @@ impl Engine for Served {
         names
     }
 
+    fn serves(&self, feature: &str) -> bool {
+        self.numbers.contains_key(feature) || self.elsewhere.contains_key(feature)
+    }
+
     fn shape(&self, feature: &str) -> Option<Shape> {
-        let plan = match self.running.pipeline.feature(feature) {
-            Some(number) => &self.running.pipeline.features[number].plan,
+        let plan = match self.numbers.get(feature) {
+            Some(number) => &self.running.pipeline.features[*number].plan,
             None => &self.elsewhere.get(feature)?.1,
         };
         let (key_columns, value_columns) = (plan.key_columns.clone(), plan.value_columns.clone());
@@ -142,25 +192,14 @@ impl Engine for Served {
     }
 
     async fn read(&self, feature: &str, keys: Keys, at: Option<EventTime>) -> Result<Answers> {
-        if let Some(number) = self.running.pipeline.feature(feature) {
-            return self.probe(number, keys, at).await;
-        }
-        let Some((def, plan)) = self.elsewhere.get(feature) else {
-            return Err(no_such_feature(self, feature));
+        let answers = match self.numbers.get(feature) {
+            Some(number) => self.probe(*number, keys, at).await?,
+            None => self.from_elsewhere(feature, keys, at).await?,
         };
-        let OnlineStoreDef::Redis(url) = &def.options.online else {
-            return Err(Error::internal("a feature elsewhere without a store"));
-        };
-        if at.is_some() {
-            return Err(Error::not_supported(format!(
-                "'{feature}' at a time: this process reads its current values from Redis"
-            ))
-            .with_hint("ask the process that computes it"));
+        if let Some(log) = &self.log {
+            log.record(&answers)?;
         }
-        let rows = keys.rows();
-        let keys = typed_keys(plan, &keys.in_order(&plan.key_columns)?)?;
-        let store = self.store(url)?;
-        from_redis(&store, def, plan, &keys, rows).await
+        Ok(answers)
     }
 
     async fn query(&self, statement: &Statement) -> Result<SqlAnswer> {
@@ -186,6 +225,11 @@ impl Engine for Served {
     }
 
     fn metrics(&self) -> String {
-        super::metrics::text(&self.running)
+        let mut out = Exposition::default();
+        super::metrics::write(&self.running, &mut out);
+        if let Some(log) = &self.log {
+            log.write_metrics(&mut out);
+        }
+        out.finish()
     }
 }
