@@ -424,9 +424,12 @@ fn the_services_of_the_example_score_alike_over_http_and_from_redis() {
     assert!(stdout(&got).contains("\"txn_count_30m\":1"), "{got:?}");
 }
 
+/// Name, labels, value.
+type Sample = (String, Vec<(String, String)>, f64);
+
 /// Reads the Prometheus text format by its published grammar: HELP and TYPE before the samples of
 /// a family, all samples of a family together, names and labels well formed, values numbers.
-fn parse_metrics(text: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+fn parse_metrics(text: &str) -> Vec<Sample> {
     let mut samples = Vec::new();
     let (mut family, mut kind, mut seen) = (String::new(), String::new(), Vec::new());
     for line in text.lines() {

@@ -76,7 +76,7 @@ impl Served {
     }
 
     /// Values from Redis, of a feature that another process computes.
-    async fn from_elsewhere(
+    async fn read_elsewhere(
         &self,
         feature: &str,
         keys: Keys,
@@ -194,7 +194,7 @@ impl Engine for Served {
     async fn read(&self, feature: &str, keys: Keys, at: Option<EventTime>) -> Result<Answers> {
         let answers = match self.numbers.get(feature) {
             Some(number) => self.probe(*number, keys, at).await?,
-            None => self.from_elsewhere(feature, keys, at).await?,
+            None => self.read_elsewhere(feature, keys, at).await?,
         };
         if let Some(log) = &self.log {
             log.record(&answers)?;
