@@ -99,6 +99,8 @@ pub enum Command {
     Get(GetArgs),
     /// Print sources, features, watermarks and the last checkpoint
     Status(StatusArgs),
+    /// Show what a source did not admit, and why; send repaired records again
+    DeadLetters(DeadLettersArgs),
     /// Send the rows of a file, or generated ones, to a Kafka topic as JSON messages
     Produce(ProduceArgs),
     /// Show the whole path on generated data, with no server at all
@@ -285,6 +287,63 @@ pub struct GetArgs {
 pub struct StatusArgs {
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
+}
+
+const DEAD_LETTERS_HELP: &str = "\
+Examples:
+  skewless dead-letters transactions --summary
+  skewless dead-letters transactions --reason decode --limit 20
+  skewless dead-letters transactions --reason decode --format ndjson > broken.ndjson
+  skewless dead-letters transactions --replay repaired.ndjson --dry-run
+
+A file to replay has one JSON object per line: 'partition' and 'offset' of the dead letter, and
+'raw', the repaired message, as a text or as an object. It is appended to the partition it came
+from, with the header skewless.origin; replaying a file twice sends nothing twice. Nothing is sent
+if any message would be a dead letter again. Late records cannot be replayed: what they would
+change is final.";
+
+/// Why a record was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ReasonArg {
+    Decode,
+    EventTime,
+    Future,
+    Late,
+}
+
+impl ReasonArg {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::EventTime => "event_time",
+            Self::Future => "future",
+            Self::Late => "late",
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = DEAD_LETTERS_HELP)]
+pub struct DeadLettersArgs {
+    pub source: String,
+    /// Only those with this reason
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<ReasonArg>,
+    /// At most so many, in order of partition and offset [default: 100 in a table, else all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// One line per reason instead of one per record
+    #[arg(long)]
+    pub summary: bool,
+    #[arg(long, default_value = "table")]
+    pub format: ResultFormat,
+    /// Send the repaired records of this file to the source's topic; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["reason", "limit", "summary", "format"])]
+    pub replay: Option<String>,
+    /// With --replay: check everything, send nothing
+    #[arg(long, requires = "replay")]
+    pub dry_run: bool,
 }
 
 const PRODUCE_HELP: &str = "\

@@ -78,6 +78,12 @@ pub trait Engine: Send + Sync {
         stop: &Stop,
     ) -> Result<ProduceSummary>;
 
+    /// The dead letters of a source.
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output>;
+
+    /// Sends repaired dead letters to the source's topic, each once.
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary>;
+
     /// Compares the final rows that `run` stored for a feature with those below `url`, as
     /// multisets, bit by bit.
     async fn compare(&self, feature: &str, url: &str) -> Result<Comparison>;
@@ -347,6 +353,42 @@ pub struct ProduceOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProduceSummary {
     pub rows: u64,
+}
+
+/// How dead letters are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterView {
+    /// The columns that fit on a screen, records cut.
+    People,
+    /// Every column, records whole.
+    Whole,
+    /// One row per reason.
+    Summary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterOptions {
+    pub source: String,
+    pub reason: Option<&'static str>,
+    pub limit: Option<u64>,
+    pub view: DeadLetterView,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOptions {
+    pub source: String,
+    /// One JSON object per line.
+    pub text: String,
+    /// Check, and send nothing.
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaySummary {
+    pub sent: usize,
+    /// Not sent, because an earlier replay did.
+    pub there: usize,
+    pub topic: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -82,6 +82,7 @@ impl IngestTask {
     fn read_loop(&mut self) -> Result<()> {
         let (mut reached, mut finished) = (false, false);
         let started = clock::monotonic();
+        let mut looked = started;
         let mut rows_read = 0u64;
         while !self.stop.load(Relaxed) {
             let wait = if reached || finished { POLL_TIMEOUT } else { Duration::ZERO };
@@ -107,6 +108,7 @@ impl IngestTask {
                     self.hold_back(rows_read, started);
                 }
             }
+            self.look_around(&mut looked);
         }
         Ok(())
     }
@@ -128,6 +130,7 @@ impl IngestTask {
             None => BATCH_ROWS,
         };
         let polled = self.source.poll(max, POLL_TIMEOUT)?;
+        self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
             return Ok(0);
         }
@@ -190,7 +193,6 @@ impl IngestTask {
         }
         let progress = PartitionProgress {
             next_offset: admitted.next_offset,
-            end_offset: None,
             watermark: admitted.watermark,
             last_record_at: now,
         };
@@ -286,7 +288,8 @@ impl IngestTask {
         self.flush()
     }
 
-    fn barrier(&self, epoch: Epoch, whole: bool) -> Result<()> {
+    fn barrier(&mut self, epoch: Epoch, whole: bool) -> Result<()> {
+        self.adopt_partitions()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         let partitions = self.source.partitions().len();

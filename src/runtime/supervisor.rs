@@ -257,6 +257,7 @@ fn spawn_sources(
         let of = &pipeline.sources[number];
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         progress.sources[number].set_targets(targets);
+        progress.sources[number].lag.set_starts(&open.starts);
         let task = IngestTask {
             number,
             source: open.source,

@@ -61,6 +61,14 @@ fn records(running: &Running, out: &mut Exposition) {
             out.sample(&[("source", &source.name)], lag);
         }
     }
+    out.family(
+        "skewless_skipped_offsets_total",
+        "counter",
+        "Offsets that were deleted before they were read, where 'on_gap' = 'skip' accepts it.",
+    );
+    for source in &running.progress.sources {
+        out.sample(&[("source", &source.name)], source.lag.skipped());
+    }
     out.family("skewless_null_keys_total", "counter", "Rows without a key, never written online.");
     out.sample(&[], running.progress.null_keys.load(Relaxed));
 }

@@ -14,16 +14,20 @@
 //! | `metrics` | its counters as Prometheus text |
 //! | `backfill` | final rows over history, and their comparison |
 //! | `status` | what is known without and with a running engine |
+//! | `dead_letters` | what was not admitted, and repaired records back into their topic |
+//! | `repair` | the file of repaired records |
 //! | `produce` | rows to a Kafka topic |
 
 mod answer;
 mod backfill;
+mod dead_letters;
 mod definitions;
 mod describe;
 mod get;
 mod metrics;
 mod produce;
 mod query;
+mod repair;
 pub(crate) mod run;
 mod saved_state;
 mod served;
@@ -36,8 +40,9 @@ use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine, GetOptions,
-    HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
+    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
+    Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
+    ReplaySummary, RunOptions, RunSummary, Status,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
@@ -124,6 +129,14 @@ impl Engine for LocalEngine {
         stop: &Stop,
     ) -> Result<ProduceSummary> {
         produce::produce_rows(options, progress, stop).await
+    }
+
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output> {
+        self.list_dead_letters(options).await
+    }
+
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary> {
+        self.replay_letters(options).await
     }
 
     async fn compare(&self, feature: &str, url: &str) -> Result<Comparison> {

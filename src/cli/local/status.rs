@@ -152,11 +152,8 @@ pub(super) fn running_status(running: &Running, home: &str) -> serde_json::Value
 
 /// Records behind the ends last seen.
 pub(super) fn lag(source: &SourceProgress) -> Option<u64> {
-    let mut all = 0;
-    for partition in source.partitions().values() {
-        all += u64::try_from(partition.end_offset? - partition.next_offset).unwrap_or(0);
-    }
-    Some(all)
+    let lags = source.lags();
+    (!lags.is_empty()).then(|| lags.values().sum())
 }
 
 /// Partitions without a record for longer than `idle_timeout` that hold the watermark back.
