@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::cli::engine::{At, BackfillEnd, Pace, Until};
+use crate::cli::engine::{At, BackfillEnd, HttpOptions, Pace, Until};
 use crate::model::time::EventTime;
 
 const LONG_ABOUT: &str = "\
@@ -182,6 +182,21 @@ pub struct RunArgs {
     /// Serve no HTTP
     #[arg(long, conflicts_with = "http")]
     pub no_http: bool,
+    /// Serve other machines although there are no tokens
+    #[arg(long)]
+    pub insecure: bool,
+    /// File of bearer tokens that may read, one per line (also: SKEWLESS_READ_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub read_tokens: Vec<PathBuf>,
+    /// File of bearer tokens that may also change definitions (also: SKEWLESS_ADMIN_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub admin_tokens: Vec<PathBuf>,
+    /// Serve HTTPS with this certificate (PEM, the server's own first)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Parallel pipelines; results do not depend on it [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub lanes: Option<u16>,
@@ -376,6 +391,19 @@ pub struct ProduceArgs {
     /// A property for the producer, as librdkafka names it (may be repeated)
     #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
+}
+
+impl RunArgs {
+    /// Where to serve; `None` = nowhere.
+    pub fn http(&self) -> Option<HttpOptions> {
+        (!self.no_http).then(|| HttpOptions {
+            address: self.http,
+            insecure: self.insecure,
+            read_tokens: self.read_tokens.clone(),
+            admin_tokens: self.admin_tokens.clone(),
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+        })
+    }
 }
 
 impl ProduceArgs {

@@ -161,10 +161,31 @@ pub struct RunOptions {
     pub features: Vec<String>,
     pub until: Option<Until>,
     /// `None` = no HTTP.
-    pub http: Option<std::net::SocketAddr>,
+    pub http: Option<HttpOptions>,
     /// `None` = the number of cores.
     pub lanes: Option<usize>,
     pub checkpoint_interval: Duration,
+}
+
+/// Where HTTP is served, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    pub address: std::net::SocketAddr,
+    /// Serve other machines although there are no tokens.
+    pub insecure: bool,
+    /// Files of tokens that may read, and that may also change definitions.
+    pub read_tokens: Vec<PathBuf>,
+    pub admin_tokens: Vec<PathBuf>,
+    /// Certificate and private key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl HttpOptions {
+    /// Without tokens and TLS.
+    pub fn plain(address: std::net::SocketAddr) -> Self {
+        let (read_tokens, admin_tokens) = (Vec::new(), Vec::new());
+        Self { address, insecure: false, read_tokens, admin_tokens, tls: None }
+    }
 }
 
 /// What became of the records of all sources.

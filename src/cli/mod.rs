@@ -18,7 +18,7 @@ pub mod args;
 pub mod command;
 pub mod console;
 pub mod engine;
-mod local;
+pub(crate) mod local;
 pub mod log;
 pub mod progress;
 pub mod repl;

@@ -19,7 +19,7 @@ use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::runtime::exchange::split;
 use crate::runtime::lane::{CellId, LaneGroup};
-use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress};
+use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress, Totals};
 use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
 use crate::source::admit::Admitted;
 use crate::source::intake::Intake;
@@ -178,6 +178,14 @@ impl IngestTask {
         source.future.fetch_add(counts.future, Relaxed);
         source.decode.fetch_add(counts.decode, Relaxed);
         source.event_time.fetch_add(counts.event_time, Relaxed);
+        let totals = Totals {
+            read: counts.read,
+            admitted: counts.admitted,
+            late: counts.late,
+            future: counts.future,
+            rejected: counts.rejected(),
+        };
+        source.count_partition(admitted.partition, totals);
         let now = clock::wall_now().0;
         if admitted.newest.0 > source.newest_event.load(Relaxed) {
             source.newest_event.store(admitted.newest.0, Relaxed);

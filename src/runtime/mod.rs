@@ -26,7 +26,9 @@
 //! | `progress` | counters that others may read |
 //! | `lag` | how far behind its log a source is |
 //! | `supervisor` | starts all of them, stops them in order |
+//! | `ask` | questions about many keys to the lanes |
 
+pub mod ask;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;

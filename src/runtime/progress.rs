@@ -26,6 +26,7 @@ pub struct SourceProgress {
     /// Ends last heard of and where reading started: what is left to read.
     pub lag: Lag,
     partitions: Mutex<BTreeMap<u32, PartitionProgress>>,
+    partition_counts: Mutex<BTreeMap<u32, Totals>>,
     targets: Mutex<BTreeMap<u32, i64>>,
     note: Mutex<Option<String>>,
 }
@@ -72,6 +73,7 @@ impl SourceProgress {
             watermark: AtomicI64::new(i64::MIN),
             lag: Lag::default(),
             partitions: Mutex::new(BTreeMap::new()),
+            partition_counts: Mutex::new(BTreeMap::new()),
             targets: Mutex::new(BTreeMap::new()),
             note: Mutex::new(None),
         }
@@ -85,6 +87,22 @@ impl SourceProgress {
             future: self.future.load(Relaxed),
             rejected: self.decode.load(Relaxed) + self.event_time.load(Relaxed),
         }
+    }
+
+    /// Adds what became of some records of a partition: all counters at once, so that whoever
+    /// looks sees them conserved.
+    pub fn count_partition(&self, partition: u32, more: Totals) {
+        let mut all = self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.entry(partition).or_default();
+        counts.read += more.read;
+        counts.admitted += more.admitted;
+        counts.late += more.late;
+        counts.future += more.future;
+        counts.rejected += more.rejected;
+    }
+
+    pub fn partition_counts(&self) -> BTreeMap<u32, Totals> {
+        self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set_partition(&self, partition: u32, progress: PartitionProgress) {

@@ -90,7 +90,7 @@ pub struct Running {
     pub pipeline: Arc<Pipeline>,
     pub progress: Arc<Progress>,
     requests: mpsc::Sender<Request>,
-    questions: Vec<Sender<Question>>,
+    pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
@@ -382,6 +382,7 @@ impl Running {
     }
 }
 
-fn gone() -> Error {
+/// The error of a question to an engine that is no more.
+pub(super) fn gone() -> Error {
     Error::unavailable("the engine has stopped")
 }

@@ -34,6 +34,8 @@ pub enum OptionType {
     KeyTemplate,
     /// One of these words; the second ones are not built yet.
     Choice(&'static [&'static str], &'static [&'static str]),
+    /// A share of what happens, `sample 1%`: more than 0, at most all. Read as parts per million.
+    Sample,
 }
 
 /// A checked value.
@@ -104,6 +106,7 @@ impl OptionType {
                 }
                 OptionValue::Text(lower)
             }
+            Self::Sample => OptionValue::Count(parse_sample(&lower).ok_or_else(|| self.wrong())?),
         })
     }
 
@@ -128,6 +131,7 @@ impl OptionType {
                 let all: Vec<String> = built.iter().map(|w| (*w).to_owned()).chain(soon).collect();
                 all.join(", ")
             }
+            Self::Sample => "a share, as in 'sample 1%' or '0.01'".to_owned(),
         }
     }
 
@@ -197,6 +201,19 @@ fn checked_url(text: &str) -> Result<String> {
         Some(scheme) => Err(Error::usage(format!("unknown kind of location {}", quoted(scheme)))
             .with_hint("use a path, file:// or s3://")),
     }
+}
+
+/// `sample 1%`, `1%` or `0.01` as parts per million, 1 to all.
+fn parse_sample(text: &str) -> Option<u64> {
+    let text = text.strip_prefix("sample").unwrap_or(text).trim();
+    let (number, parts) = match text.strip_suffix('%') {
+        Some(number) => (number.trim(), 10_000.0),
+        None => (text, 1_000_000.0),
+    };
+    let plain = |c: char| c.is_ascii_digit() || c == '.';
+    let share = number.chars().all(plain).then(|| number.parse::<f64>().ok())??;
+    let parts = (share * parts).round();
+    (1.0..=1_000_000.0).contains(&parts).then_some(parts as u64)
 }
 
 /// A name that Kafka accepts for a topic.

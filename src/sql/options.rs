@@ -202,8 +202,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .not_yet("starting from history"),
     feature("freshness.slo", T::Text, "how old values may be before an alarm")
         .not_yet("freshness alarms"),
-    feature("log", T::Text, "share of the values served that are kept")
-        .not_yet("a log of the values served"),
+    feature("log", T::Sample, "share of the values served that is kept in <home>/log/"),
     feature("description", T::Text, "what it is, for people"),
     feature("owner", T::Text, "who answers for it"),
     feature("tags", T::Text, "words to find it by"),

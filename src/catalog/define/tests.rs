@@ -309,6 +309,11 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
     assert_eq!(def.options.offline_interval_us, 10_000_000);
     assert_eq!(def.query, "SELECT 1 AS a\nFROM s");
     assert_eq!(with("").unwrap().options.online, OnlineStoreDef::Embedded);
+    assert_eq!(with("").unwrap().options.log_share, None);
+    for (text, parts) in [("sample 1%", 10_000), ("0.5%", 5_000), ("1", 1_000_000), ("1e-6", 0)] {
+        let share = with(&format!("'log'='{text}'")).ok().and_then(|def| def.options.log_share);
+        assert_eq!(share, (parts > 0).then_some(parts), "{text}");
+    }
     for (options, expected) in [
         ("'ttl'='1 day'", "not supported yet: 'ttl' (values that expire)"),
         (
@@ -317,7 +322,9 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
         ),
         ("'bootstrap'='history'", "not supported yet: 'bootstrap' (starting from history)"),
         ("'freshness.slo'='1 s'", "not supported yet: 'freshness.slo' (freshness alarms)"),
-        ("'log'='0.1'", "not supported yet: 'log' (a log of the values served)"),
+        ("'log'='all'", "option 'log' is 'all', expected a share, as in 'sample 1%' or '0.01'"),
+        ("'log'='101%'", "option 'log' is '101%', expected a share, as in 'sample 1%' or '0.01'"),
+        ("'log'='0'", "option 'log' is '0', expected a share, as in 'sample 1%' or '0.01'"),
         (
             "'online'='memcached'",
             "option 'online' is 'memcached', expected embedded, none, or redis://…",
