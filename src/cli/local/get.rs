@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 
@@ -17,7 +17,8 @@ use crate::model::time::EventTime;
 use crate::online::redis::RedisStore;
 use crate::online::store::{OnlineFeature, OnlineStore};
 use crate::online::text::read_text;
-use crate::operator::operator::{Bound, Probed};
+use crate::operator::answer::{Answered, Reader, Status};
+use crate::operator::operator::Bound;
 use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::supervisor::Running;
 use crate::serve;
@@ -81,7 +82,7 @@ impl LocalEngine {
             key: answer.key,
             as_of: answer.as_of,
             values: answer.values,
-            status: if probed.present.contains(&true) { "PRESENT" } else { "NOT_FOUND" },
+            status: status_of(&probed).name(),
         })
     }
 }
@@ -118,39 +119,38 @@ fn values_of(plan: &FeaturePlan, rows: &RecordBatch) -> Result<RecordBatch> {
     Ok(rows.project(&columns.collect::<Result<Vec<_>>>()?)?)
 }
 
-/// The answer where nothing is known at all.
+/// The answer where nothing is known at all: that to an unknown key.
 fn empty(plan: &FeaturePlan, key: RecordBatch) -> Result<Answer> {
-    let mut fields = Vec::new();
-    let mut columns = Vec::new();
-    for name in &plan.value_columns {
-        let field = plan.schema().field_with_name(name)?;
-        columns.push(new_null_array(field.data_type(), 1));
-        fields.push(Field::new(name, field.data_type().clone(), true));
-    }
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
-    let schema = Arc::new(Schema::new(fields));
-    let values = RecordBatch::try_new_with_options(schema, columns, &options)?;
+    let (times, operator) = ([EventTime(0)], crate::operator::build(&plan.window, false)?);
+    let probed = operator.probe(key.columns(), &times, Bound::Inclusive)?;
+    let reader = Reader::of(plan, &plan.window, &plan.output);
+    let values = values_of(plan, &reader.answer(&probed, &times)?.rows)?;
     let feature = plan.feature.clone();
-    Ok(Answer { feature, key, as_of: None, values, status: "NOT_FOUND" })
+    Ok(Answer { feature, key, as_of: None, values, status: Status::NotFound.name() })
 }
 
 fn answered(
     plan: &FeaturePlan,
     key: RecordBatch,
     at: EventTime,
-    probed: &Probed,
+    probed: &Answered,
 ) -> Result<serve::engine::Answer> {
-    let present = probed.present.contains(&true);
     Ok(serve::engine::Answer {
         feature: plan.feature.clone(),
         key,
         as_of: Some(at),
         values: values_of(plan, &probed.rows)?,
-        status: match present {
-            true => serve::engine::Status::Present,
-            false => serve::engine::Status::NotFound,
+        status: match status_of(probed) {
+            Status::Present => serve::engine::Status::Present,
+            Status::Expired => serve::engine::Status::Expired,
+            Status::NotFound => serve::engine::Status::NotFound,
         },
     })
+}
+
+/// The status of the one request answered.
+fn status_of(answered: &Answered) -> Status {
+    answered.status.first().copied().unwrap_or(Status::NotFound)
 }
 
 fn check_horizon(at: EventTime, horizon: EventTime) -> Result<()> {
