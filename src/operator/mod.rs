@@ -14,10 +14,10 @@ pub mod group_window;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]
 pub mod operator;
 #[cfg(test)]
-mod oracle;
+pub mod oracle;
 pub mod trailing_window;
 #[cfg(test)]
-mod trial;
+pub mod trial;
 
 use self::group_window::GroupWindow;
 use self::operator::Operator;

@@ -553,4 +553,4 @@ impl Operator for TrailingWindow {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
