@@ -13,6 +13,7 @@
 //! | `backfill` | final rows of one feature over history |
 //! | `fan` | one scan, several readers |
 //! | `requests`, `point_in_time` | `f(key, t)` for many keys and times in one pass |
+//! | `label_files` | labels from Parquet and CSV |
 //! | `labels` | keys and times of labels in the engine's types |
 //! | `training_set` | features at the times of labels |
 //! | `reference` | what a query reads |
@@ -23,6 +24,7 @@ pub mod backfill;
 pub mod fan;
 pub mod feature_exec;
 pub mod history;
+pub mod label_files;
 pub mod labels;
 pub mod map_exec;
 pub mod point_in_time;

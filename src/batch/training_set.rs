@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
@@ -205,7 +206,9 @@ impl Shape {
                 Some(lag) => known(&rows, time, lag)?,
                 None => rows,
             };
-            Ok(rows.with_schema(out.clone())?)
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+            let columns = rows.columns().to_vec();
+            Ok(RecordBatch::try_new_with_options(out.clone(), columns, &options)?)
         };
         let rows = Arc::new(MapExec::new("PrepareExec", admitted, schema, Arc::new(map)));
         let requests = Requests { keys, times: requests.times.clone() };

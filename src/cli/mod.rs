@@ -92,7 +92,6 @@ async fn dispatch(
     stop: Stop,
 ) -> Result<(), Failure> {
     match command {
-        Command::TrainingSet(args) => return command::training_set::run(&args),
         Command::Demo(args) => {
             return command::demo::run(&args, &home, global, console, stop).await;
         }
@@ -106,11 +105,10 @@ async fn dispatch(
         Command::Apply(args) => command::apply::run(&args, &mut session).await,
         Command::Run(args) => command::run::run(&args, &mut session).await,
         Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
+        Command::TrainingSet(args) => command::training_set::run(&args, &mut session).await,
         Command::Get(args) => command::get::run(&args, &mut session).await,
         Command::Status(args) => command::status::run(&args, &mut session).await,
         Command::Produce(args) => command::produce::run(&args, &mut session).await,
-        Command::TrainingSet(_) | Command::Demo(_) => {
-            Err(Error::internal("handled before an engine is opened").into())
-        }
+        Command::Demo(_) => Err(Error::internal("handled before an engine is opened").into()),
     }
 }

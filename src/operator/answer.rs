@@ -173,4 +173,4 @@ fn with_columns(rows: &RecordBatch, columns: Vec<ArrayRef>) -> Result<RecordBatc
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -10,6 +10,7 @@
 //! | `saved_state` | the state of an engine that does not run |
 //! | `get` | one entity: from the running engine, Redis, or the saved state |
 //! | `backfill` | final rows over history, and their comparison |
+//! | `training_set` | features at the times of labels |
 //! | `status` | what is known without and with a running engine |
 //! | `produce` | rows to a Kafka topic |
 
@@ -23,6 +24,7 @@ mod run;
 mod saved_state;
 mod start;
 mod status;
+mod training_set;
 
 use async_trait::async_trait;
 
@@ -30,6 +32,7 @@ use crate::checkpoint::home::Home;
 use crate::cli::engine::{
     Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine, GetOptions,
     HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
+    TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
@@ -91,6 +94,15 @@ impl Engine for LocalEngine {
         stop: &Stop,
     ) -> Result<BackfillSummary> {
         self.backfill_feature(options, progress, stop).await
+    }
+
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<TrainingSetSummary> {
+        self.write_training_set(options, progress, stop).await
     }
 
     async fn get(&self, options: &GetOptions) -> Result<Answer> {

@@ -14,17 +14,17 @@ use crate::operator::trial::{Random, cases};
 use crate::plan::fixture::{plan, transactions};
 use crate::plan::share::merge;
 
-const SECOND: i64 = 1_000_000;
+pub const SECOND: i64 = 1_000_000;
 
 /// A row of the log: key, second, amount.
 #[derive(Clone, Copy, Debug)]
-struct Event {
-    user: i64,
-    second: i64,
-    amount: Option<f64>,
+pub struct Event {
+    pub user: i64,
+    pub second: i64,
+    pub amount: Option<f64>,
 }
 
-fn batch(events: &[Event]) -> RecordBatch {
+pub fn batch(events: &[Event]) -> RecordBatch {
     let schema = transactions().admitted_schema();
     let times = events.iter().map(|e| e.second * SECOND);
     let arrays = schema.fields().iter().map(|field| -> ArrayRef {
@@ -43,7 +43,7 @@ fn batch(events: &[Event]) -> RecordBatch {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Shape {
+pub enum Shape {
     /// COUNT, SUM and current row over `RANGE s seconds`.
     Range(i64),
     /// COUNT and SUM over so many rows and the current one, and the current row.
@@ -52,7 +52,7 @@ enum Shape {
     Tumble(i64),
 }
 
-fn sql(shape: Shape) -> String {
+pub fn sql(shape: Shape) -> String {
     let over = |frame: String| {
         format!(
             "SELECT user_id, COUNT(*) OVER w AS n, SUM(amount) OVER w AS s, amount AS last, \
@@ -73,7 +73,7 @@ fn sql(shape: Shape) -> String {
     }
 }
 
-fn int(x: i64) -> Val {
+pub fn int(x: i64) -> Val {
     Val::Int(x.into())
 }
 
@@ -89,7 +89,7 @@ fn float(x: Option<f64>) -> Val {
 
 /// `f(user, t)` from the contract: values of `n`, `s`, and `last`, `event_time` (trailing) or the
 /// window's bounds; and the status that is promised.
-fn naive(
+pub fn naive(
     shape: Shape,
     ttl: Option<i64>,
     events: &[Event],
@@ -136,12 +136,12 @@ fn naive(
     }
 }
 
-struct Trial {
-    shapes: Vec<(Shape, Option<i64>)>,
-    events: Vec<Event>,
+pub struct Trial {
+    pub shapes: Vec<(Shape, Option<i64>)>,
+    pub events: Vec<Event>,
 }
 
-fn trial(random: &mut Random) -> Trial {
+pub fn trial(random: &mut Random) -> Trial {
     let shape = |random: &mut Random| {
         let length = random.pick(&[1i64, 3, 10, 40]);
         match random.below(3) {
@@ -168,7 +168,7 @@ fn trial(random: &mut Random) -> Trial {
     Trial { shapes, events }
 }
 
-fn line(rows: &RecordBatch, row: usize) -> Vec<Val> {
+pub fn line(rows: &RecordBatch, row: usize) -> Vec<Val> {
     rows.columns().iter().map(|column| val(column, row)).collect()
 }
 
