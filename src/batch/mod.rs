@@ -16,10 +16,13 @@
 //! | `label_files` | labels from Parquet and CSV |
 //! | `labels` | keys and times of labels in the engine's types |
 //! | `training_set` | features at the times of labels |
+//! | `asof`, `asof_table` | ASOF JOIN in plain SQL |
 //! | `reference` | what a query reads |
 //! | `adhoc` | plain SELECT over everything a home knows |
 
 pub mod adhoc;
+pub mod asof;
+mod asof_table;
 pub mod backfill;
 pub mod fan;
 pub mod feature_exec;

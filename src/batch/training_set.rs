@@ -479,4 +479,4 @@ pub fn present(found: &Found) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -16,7 +16,7 @@ use crate::plan::fixture::{plan, transactions};
 use crate::plan::session::{SessionOptions, session};
 
 /// A log of some events as Parquet, each with the second at which it arrived.
-async fn history(directory: &std::path::Path, events: &[Event], arrived: &[i64]) -> History {
+pub async fn history(directory: &std::path::Path, events: &[Event], arrived: &[i64]) -> History {
     let rows = batch(events);
     let mut columns = rows.columns().to_vec();
     let arrived = arrived.iter().map(|second| second * SECOND);
@@ -36,12 +36,12 @@ async fn history(directory: &std::path::Path, events: &[Event], arrived: &[i64])
     found
 }
 
-struct Asked {
-    users: Vec<Option<i64>>,
-    seconds: Vec<Option<i64>>,
+pub struct Asked {
+    pub users: Vec<Option<i64>>,
+    pub seconds: Vec<Option<i64>>,
 }
 
-fn asked(random: &mut Random, events: &[Event]) -> Asked {
+pub fn asked(random: &mut Random, events: &[Event]) -> Asked {
     let count = random.below(30) as usize;
     // User 9 is never seen.
     let user = |random: &mut Random| (!random.one_in(10)).then(|| random.pick(&[0i64, 1, 2, 3, 9]));
@@ -87,7 +87,7 @@ fn labels(random: &mut Random, asked: &Asked) -> Labels {
     Labels { schema: rows.schema(), batches }
 }
 
-fn plans(shapes: &[(Shape, Option<i64>)]) -> Vec<FeaturePlan> {
+pub fn plans(shapes: &[(Shape, Option<i64>)]) -> Vec<FeaturePlan> {
     let planned = shapes.iter().enumerate().map(|(i, (shape, ttl))| {
         let mut plan = plan(&sql(*shape)).unwrap();
         plan.feature = format!("f{i}");

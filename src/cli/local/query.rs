@@ -34,7 +34,8 @@ pub(super) fn plain_session() -> SessionContext {
         runtime: runtime.ok(),
         ..SessionOptions::default()
     };
-    session(crate::aggregate::udaf::all(), &options)
+    // `FROM 'labels.parquet'` reads a file.
+    session(crate::aggregate::udaf::all(), &options).enable_url_table()
 }
 
 /// Half of the memory available now (Linux), else a fixed amount.
