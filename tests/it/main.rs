@@ -6,6 +6,7 @@
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
 //! | `docs` | the documentation against the program |
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
+//! | `training` | training sets and ASOF joins |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
 #![allow(
@@ -19,4 +20,6 @@ mod command;
 mod docs;
 mod pipeline;
 mod poll;
+mod restart;
 mod tidy;
+mod training;
