@@ -193,13 +193,14 @@ impl Prober {
             }
             // The newest time asked for so far that is not answered yet.
             let mut asked = i64::MIN;
-            for row in run.start..=last {
+            let stretch = event_times.iter().enumerate().take(last + 1).skip(run.start);
+            for (row, time) in stretch {
                 if is_request(&row) {
                     requests.push(row as u32);
-                    asked = asked.max(event_times[row]);
+                    asked = asked.max(*time);
                     continue;
                 }
-                if event_times[row] <= asked && self.layout.by_knowledge {
+                if *time <= asked && self.layout.by_knowledge {
                     // Known too late for them, but not too new: they are answered first.
                     self.feed(batch, &mut rows)?;
                     self.answer(batch, &mut requests, out)?;

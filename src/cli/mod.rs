@@ -91,11 +91,8 @@ async fn dispatch(
     console: &mut Console,
     stop: Stop,
 ) -> Result<(), Failure> {
-    match command {
-        Command::Demo(args) => {
-            return command::demo::run(&args, &home, global, console, stop).await;
-        }
-        _ => {}
+    if let Command::Demo(args) = command {
+        return command::demo::run(&args, &home, global, console, stop).await;
     }
     let engine: Arc<dyn Engine> = engine::open(&home).await?;
     let mut session =

@@ -108,9 +108,9 @@ async fn features_join_as_they_were_at_the_time_of_each_row() {
         // One join after the other, each with its own bound; the labels have a column called
         // `n` as the features do.
         let (mut joins, mut bounds) = (String::new(), Vec::new());
-        for feature in 0..shapes.len() {
+        for (feature, (shape, _)) in shapes.iter().enumerate() {
             let f = format!("f{feature}");
-            let own = match shapes[feature].0 {
+            let own = match shape {
                 Shape::Tumble(_) if random.one_in(2) => "window_end",
                 _ => "event_time",
             };
