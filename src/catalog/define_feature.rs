@@ -75,6 +75,10 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         offline,
         offline_interval_us,
         ttl_us,
+        log_share: match options.value("log") {
+            Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
+            _ => None,
+        },
         description: options.text("description"),
         owner: options.text("owner"),
         tags: options.text("tags"),

@@ -63,6 +63,11 @@ impl Answered {
     pub fn is_present(&self) -> bool {
         self.status.contains(&Status::Present)
     }
+
+    /// Whether any request found a row, within reach or not.
+    pub fn is_known(&self) -> bool {
+        self.newest.iter().any(Option::is_some)
+    }
 }
 
 impl Reader {

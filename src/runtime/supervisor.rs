@@ -91,7 +91,7 @@ pub struct Running {
     pub pipeline: Arc<Pipeline>,
     pub progress: Arc<Progress>,
     requests: mpsc::Sender<Request>,
-    questions: Vec<Sender<Question>>,
+    pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
@@ -258,6 +258,7 @@ fn spawn_sources(
         let of = &pipeline.sources[number];
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         progress.sources[number].set_targets(targets);
+        progress.sources[number].lag.set_starts(&open.starts);
         let task = IngestTask {
             number,
             source: open.source,
@@ -355,11 +356,11 @@ impl Running {
             self.questions[lane].send(question).map_err(|_| gone())?;
             let probed = answer.await.map_err(|_| gone())??;
             let answered = reader.answer(&probed, &[at])?;
-            let present = answered.is_present();
-            if found.is_none() || present {
+            let known = answered.is_known();
+            if found.is_none() || known {
                 found = Some(answered);
             }
-            if present {
+            if known {
                 break;
             }
         }
@@ -384,6 +385,7 @@ impl Running {
     }
 }
 
-fn gone() -> Error {
+/// The error of a question to an engine that is no more.
+pub(super) fn gone() -> Error {
     Error::unavailable("the engine has stopped")
 }
