@@ -399,7 +399,8 @@ impl Operator for GroupWindow {
             repeated.push(if same { key.clone() } else { cast(key, data_type)? });
         }
         let present = ends.iter().map(Option::is_some).collect();
-        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present })
+        let newest = ends.clone();
+        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

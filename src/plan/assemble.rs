@@ -67,6 +67,7 @@ pub fn assemble(
         output,
         value_columns: outputs.value_columns,
         time_column: outputs.time,
+        ttl_us: None,
         sharing: description.sharing(),
         fingerprint: String::new(),
         notes,

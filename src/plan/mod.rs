@@ -15,6 +15,7 @@
 //! | `call` | the aggregates, as the planner sees them |
 //! | `checked`, `lenient` | expressions that are NULL where they fail |
 //! | `expression` | types that may leave an expression; physical expressions |
+//! | `reach` | how far back a read looks; `ttl` |
 //! | `fixture` | test material |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
@@ -35,6 +36,7 @@ pub mod fixture;
 mod lenient;
 mod lower;
 mod output;
+pub mod reach;
 mod relation;
 pub mod session;
 pub mod share;

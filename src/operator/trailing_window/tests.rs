@@ -12,7 +12,7 @@ use super::*;
 use crate::aggregate::kind::{AggregateKind, AggregateSpec};
 use crate::plan::dataflow::{FrameSpec, SlotSpec, TieBreak, WindowSpec};
 
-fn random_spec(random: &mut Random) -> TrailingSpec {
+pub fn random_spec(random: &mut Random) -> TrailingSpec {
     let all = value_types();
     let value_types: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&all)).collect();
     let tie = |random: &mut Random| TieBreak {
@@ -108,7 +108,7 @@ fn reach(spec: &TrailingSpec) -> Option<i64> {
     longest
 }
 
-fn probe_line(
+pub fn probe_line(
     spec: &TrailingSpec,
     known: &[Row],
     key: &[Val],
