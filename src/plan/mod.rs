@@ -12,7 +12,7 @@
 //! | `explain` | EXPLAIN |
 //! | `share` | features over the same rows → one state group |
 //! | `computed` | computed columns of a source |
-//! | `call` | the aggregates, as the planner sees them |
+//! | `call`, `spelling` | the aggregates, as the planner sees them; other spellings of calls |
 //! | `checked`, `lenient` | expressions that are NULL where they fail |
 //! | `expression` | types that may leave an expression; physical expressions |
 //! | `fixture` | test material |
@@ -38,4 +38,5 @@ mod output;
 mod relation;
 pub mod session;
 pub mod share;
+pub mod spelling;
 mod text;
