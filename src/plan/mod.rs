@@ -16,6 +16,7 @@
 //! | `checked`, `lenient` | expressions that are NULL where they fail |
 //! | `expression` | types that may leave an expression; physical expressions |
 //! | `fixture` | test material |
+//! | `scalar` | scalar functions of our own |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
 mod assemble;
@@ -36,6 +37,7 @@ mod lenient;
 mod lower;
 mod output;
 mod relation;
+pub mod scalar;
 pub mod session;
 pub mod share;
 pub mod spelling;

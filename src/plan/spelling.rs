@@ -39,8 +39,22 @@ const CONDITIONAL: [(&str, &str); 20] = [
 
 /// Names that are spelled otherwise here, for SHOW FUNCTIONS, completion and suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let others = ["distinct_count", "approx_count_distinct"];
-    CONDITIONAL.iter().map(|(name, _)| *name).chain(others)
+    described().map(|(name, ..)| name)
+}
+
+/// The same with how they are written and what they are.
+pub fn described() -> impl Iterator<Item = (&'static str, String, String)> {
+    let conditional = CONDITIONAL.iter().map(|(name, to)| {
+        let usage = match *name {
+            "count_if" => "count_if(condition)".to_owned(),
+            name => format!("{name}(x, condition{})", rest(name)),
+        };
+        (*name, usage, format!("{to} of the rows where the condition is true"))
+    });
+    let others =
+        [("distinct_count", "count(DISTINCT x)"), ("approx_count_distinct", "approx_distinct(x)")];
+    let others = others.into_iter().map(|(name, is)| (name, format!("{name}(x)"), is.to_owned()));
+    conditional.chain(others)
 }
 
 /// Rewrites every call in a query.
