@@ -19,6 +19,7 @@
 //! | `ingest` | the thread around a source |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
+//! | `partitioning` | holds a source to its `partitioned.by` |
 //! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
@@ -30,6 +31,7 @@ pub mod ingest;
 pub mod lane;
 pub mod online;
 pub mod outputs;
+pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
 pub mod saved;

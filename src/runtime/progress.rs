@@ -148,7 +148,13 @@ pub struct Progress {
     pub epoch: AtomicU64,
     /// Wall time (µs) of the last checkpoint; 0 = none yet.
     pub checkpoint_at: AtomicI64,
+    /// How long writing it took (µs).
+    pub checkpoint_us: AtomicU64,
+    /// State that a restart reads (bytes).
+    pub checkpoint_bytes: AtomicU64,
     pub online_errors: AtomicU64,
+    /// How often online stores came back empty and were filled from state.
+    pub reseeds: AtomicU64,
     pub null_keys: AtomicU64,
 }
 
@@ -164,7 +170,10 @@ impl Progress {
             keys: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             epoch: AtomicU64::new(0),
             checkpoint_at: AtomicI64::new(0),
+            checkpoint_us: AtomicU64::new(0),
+            checkpoint_bytes: AtomicU64::new(0),
             online_errors: AtomicU64::new(0),
+            reseeds: AtomicU64::new(0),
             null_keys: AtomicU64::new(0),
         }
     }

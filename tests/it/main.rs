@@ -19,4 +19,5 @@ mod command;
 mod docs;
 mod pipeline;
 mod poll;
+mod restart;
 mod tidy;

@@ -108,6 +108,19 @@ impl LocalEngine {
         plan.map_err(|error| error.context(format!("feature '{}'", feature.name)))
     }
 
+    /// The plan of a feature that is no longer defined, as a checkpoint knows it.
+    pub(super) fn plan_retired(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        version: u32,
+        query: &str,
+    ) -> Result<FeaturePlan> {
+        let query = parse_query(query)?;
+        let plan = plan_checked(catalog, name, version, &query, None);
+        plan.map_err(|error| error.context(format!("feature '{name}' as last run")))
+    }
+
     /// Plans a query that is not stored (EXPLAIN).
     pub(super) fn plan_query(&self, name: &str, query: &Query) -> Result<FeaturePlan> {
         plan_checked(&self.catalog()?, name, 1, query, None)
