@@ -251,10 +251,10 @@ pub static TABLE: &[Function] = &[
     function(K::MaxCate, &["max_cate"], &[T::Ordered, T::Ordered], G::FirstsBy, L::Bag,
         "max_cate(x, category)", "greatest x by category"),
     function(K::TopNKeyCountCate, &["top_n_key_count_cate"], &[T::Any, T::Ordered], G::CountsBy,
-        L::Bag, "top_n_key_count_cate(x, category, n)", "count_cate of the n greatest categories")
+        L::Bag, "top_n_key_count_cate(x, category, n)", "of the n greatest categories")
         .with(&[C::Count], 0),
     function(K::TopNKeySumCate, &["top_n_key_sum_cate"], &[T::Number, T::Ordered], G::SumsBy,
-        L::Bag, "top_n_key_sum_cate(x, category, n)", "sum_cate of the n greatest categories")
+        L::Bag, "top_n_key_sum_cate(x, category, n)", "of the n greatest categories")
         .with(&[C::Count], 0),
     function(K::TopNKeyAvgCate, &["top_n_key_avg_cate"], &[T::Number, T::Ordered], G::MeansBy,
         L::Bag, "top_n_key_avg_cate(x, category, n)", "avg_cate of the n greatest categories")

@@ -93,16 +93,7 @@ fn kept(random: &mut Random, types: &[DataType]) -> AggregateSpec {
         let (descending, nulls_first) = (random.one_in(2), random.one_in(2));
         order.push(Direction { descending, nulls_first });
     }
-    let constants = match kind {
-        K::PercentileCont | K::PercentileDisc => {
-            vec![Datum::float(random.pick(&[0.0, 0.1, 0.25, 0.5, 0.9, 1.0]))]
-        }
-        K::NthValue => vec![Datum::Int(random.pick(&[1i64, 2, -1, -3]))],
-        K::FirstN | K::LastN | K::LastDistinctN | K::TopNFrequency => {
-            vec![Datum::Int(1 + random.below(4) as i64)]
-        }
-        _ => Vec::new(),
-    };
+    let constants = constants(random, kind);
     let booleans: Vec<usize> = (0..types.len()).filter(|i| types[*i] == T::Boolean).collect();
     let filtered = !kind.folds_filter() && !booleans.is_empty() && random.one_in(3);
     let distinct = function.distinct == Some(true) && random.one_in(3);
@@ -119,6 +110,19 @@ fn kept(random: &mut Random, types: &[DataType]) -> AggregateSpec {
             inputs[0].clone(),
             result_of(kind, distinct, &inputs).unwrap(),
         )
+    }
+}
+
+fn constants(random: &mut Random, kind: K) -> Vec<Datum> {
+    match kind {
+        K::PercentileCont | K::PercentileDisc => {
+            vec![Datum::float(random.pick(&[0.0, 0.1, 0.25, 0.5, 0.9, 1.0]))]
+        }
+        K::NthValue => vec![Datum::Int(random.pick(&[1i64, 2, -1, -3]))],
+        K::FirstN | K::LastN | K::LastDistinctN | K::TopNFrequency => {
+            vec![Datum::Int(1 + random.below(4) as i64)]
+        }
+        _ => Vec::new(),
     }
 }
 

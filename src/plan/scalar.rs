@@ -116,7 +116,7 @@ pub static FUNCTIONS: &[Function] = &[
     function("is_weekend", &[T::Time], None, G::Boolean, calendar::is_weekend,
         "is_weekend(t)", "whether it is Saturday or Sunday, UTC"),
     function("json_get", &[T::Text, T::Step], Some(0), G::Text, json::get,
-        "json_get(json, key, …)", "the value at a path of names and places, strings without quotes"),
+        "json_get(json, key, …)", "the value at a path of names and places, text unquoted"),
     function("json_get_str", &[T::Text, T::Step], Some(0), G::Text, json::get_str,
         "json_get_str(json, key, …)", "the string at a path; NULL for what is none"),
     function("json_get_int", &[T::Text, T::Step], Some(0), G::Whole, json::get_int,
