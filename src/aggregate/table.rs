@@ -284,7 +284,7 @@ pub static TABLE: &[Function] = &[
     function(K::Drawdown, &["drawdown"], &[T::Double], G::Double, L::Values, "drawdown(x)",
         "greatest fall from a value to a later one, as a share of the former"),
     function(K::Histogram, &["histogram"], &[T::Number], G::Counts, L::Bag,
-        "histogram(x, edge, …)", "counts below the first edge, between edges, from the last edge on")
+        "histogram(x, edge, …)", "counts below the first edge, between edges, from the last on")
         .with(&[C::Edges], 0),
     function(K::TimeSinceLast, &["time_since_last"], &[T::Time], G::Double, L::Bag,
         "time_since_last()", "seconds from the row before the last to the last row"),
@@ -293,7 +293,7 @@ pub static TABLE: &[Function] = &[
     function(K::Slope, &["slope"], &[T::Double, T::Time], G::Double, L::Bag, "slope(x)",
         "slope of the line of least squares of x over time, per second"),
     function(K::Lag, &["lag"], &[T::Any], G::First, L::Rows, "lag(x, n, default)",
-        "x of the row n rows before in the total order (1 if left out), default where there is none")
+        "x of the row n (1) rows before in the total order, default where there is none")
         .with(&[C::Count, C::Value], 2),
     function(K::ApproxDistinct, &["approx_distinct"], &[T::Any], G::Unsigned, L::Counts,
         "approx_distinct(x)", "number of different x, by HyperLogLog; standard error 0.8 %")
