@@ -90,7 +90,7 @@ pub struct Running {
     pub pipeline: Arc<Pipeline>,
     pub progress: Arc<Progress>,
     requests: mpsc::Sender<Request>,
-    questions: Vec<Sender<Question>>,
+    pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
@@ -257,6 +257,7 @@ fn spawn_sources(
         let of = &pipeline.sources[number];
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         progress.sources[number].set_targets(targets);
+        progress.sources[number].lag.set_starts(&open.starts);
         let task = IngestTask {
             number,
             source: open.source,
@@ -381,6 +382,7 @@ impl Running {
     }
 }
 
-fn gone() -> Error {
+/// The error of a question to an engine that is no more.
+pub(super) fn gone() -> Error {
     Error::unavailable("the engine has stopped")
 }

@@ -27,11 +27,13 @@ use crate::online::redis::RedisStore;
 use crate::online::store::{Mark, OnlineFeature, OnlineStore};
 use crate::runtime::committer::Stop;
 use crate::runtime::online::Target;
-use crate::runtime::outputs::{Output, Outputs};
+use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
 use crate::runtime::saved::{self, Parked};
 use crate::runtime::supervisor::{OpenSource, Running, Start, start};
 use crate::source::admit::Judgement;
+use crate::source::dead_topic::DeadTopic;
+use crate::source::growth::resume;
 use crate::source::intake::Intake;
 use crate::source::open::open_source;
 
@@ -48,8 +50,10 @@ impl LocalEngine {
     pub(super) fn dead_letter_url(&self, def: &SourceDef) -> String {
         let folder = segment(&def.name);
         match &def.options.dead_letter {
-            Some(url) => format!("{}/{folder}", url.trim_end_matches('/')),
-            None => self.home.dead_letter().join(folder).display().to_string(),
+            Some(url) if def.options.dead_letter_topic().is_none() => {
+                format!("{}/{folder}", url.trim_end_matches('/'))
+            }
+            _ => self.home.dead_letter().join(folder).display().to_string(),
         }
     }
 
@@ -213,12 +217,20 @@ impl LocalEngine {
                 }
                 _ => None,
             });
+            let of = def.clone();
+            let topic = tokio::task::spawn_blocking(move || DeadTopic::open(&of)).await;
+            let topic = topic.map_err(|e| Error::internal(format!("dead letters: {e}")))??;
+            if let Some(topic) = topic {
+                outputs.dead.push(DeadLetters::Topic(topic, Vec::new()));
+                continue;
+            }
             let schema = dead_letter_schema();
             let day = DayOf::columns(&schema, &["event_time", "timestamp"], false)?;
             let location = Location::resolve(&self.dead_letter_url(def))?;
             let spec =
                 DatedSpec { location, schema, day, writer: writer.clone(), metadata: vec![] };
-            outputs.dead.push(output(spec, interval, committed).await?);
+            let files = output(spec, interval, committed).await?;
+            outputs.dead.push(DeadLetters::Files(Box::new(files)));
         }
         Ok(outputs)
     }
@@ -303,17 +315,11 @@ async fn open_sources(
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let mut source = open_source(&def, None)?;
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
-            let mut starts = source.starts()?;
             if let Some(manifest) = &manifest {
                 saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
             }
-            if let Some(state) = &state {
-                intake.admission_mut().restore(state);
-                for start in &mut starts {
-                    let saved = state.partitions.iter().find(|p| p.partition == start.partition);
-                    start.offset = saved.map_or(start.offset, |saved| saved.next_offset);
-                }
-            }
+            let admission = intake.admission_mut();
+            let starts = resume(&def, source.as_mut(), admission, state.as_ref())?;
             let until = match until {
                 Some(_) => Some(source.ends()?),
                 None => None,
