@@ -203,10 +203,7 @@ fn join_trailing(ours: &mut TrailingSpec, theirs: &TrailingSpec, values: &[usize
 }
 
 fn remap(slot: &SlotSpec, frame: usize, values: &[usize]) -> SlotSpec {
-    let mut aggregate = slot.aggregate.clone();
-    aggregate.argument = aggregate.argument.map(|value| values[value]);
-    aggregate.filter = aggregate.filter.map(|value| values[value]);
-    SlotSpec { frame, aggregate }
+    SlotSpec { frame, aggregate: slot.aggregate.moved(values) }
 }
 
 /// The index of `wanted`, added at the end if it is new.

@@ -231,15 +231,8 @@ fn every_way_to_drive_it_agrees_with_the_model() {
 
 /// SUM(v0) over RANGE 10 µs, a BIGINT key.
 fn sum_spec(frames: Vec<FrameSpec>) -> TrailingSpec {
-    let aggregate = AggregateSpec {
-        kind: AggregateKind::Sum,
-        argument: Some(0),
-        filter: None,
-        distinct: false,
-        ignore_nulls: false,
-        input: DataType::Int64,
-        output: DataType::Int64,
-    };
+    let (input, output) = (DataType::Int64, DataType::Int64);
+    let aggregate = AggregateSpec::plain(AggregateKind::Sum, Some(0), input, output);
     TrailingSpec {
         key_types: vec![DataType::Int64],
         value_types: vec![DataType::Int64],
