@@ -270,15 +270,8 @@ async fn what_comes_at_or_after_a_request_changes_nothing() {
 async fn a_key_of_many_rows_is_trimmed_and_answers_the_same() {
     use crate::aggregate::kind::{AggregateKind, AggregateSpec};
     use crate::plan::dataflow::{FrameExtent, FrameSpec, SlotSpec};
-    let sum = AggregateSpec {
-        kind: AggregateKind::Sum,
-        argument: Some(0),
-        filter: None,
-        distinct: false,
-        ignore_nulls: false,
-        input: DataType::Int64,
-        output: DataType::Int64,
-    };
+    let sum =
+        AggregateSpec::plain(AggregateKind::Sum, Some(0), DataType::Int64, DataType::Int64);
     let frames = [Some(9), None].map(|preceding_us| FrameSpec {
         extent: FrameExtent::Range { preceding_us },
         ties: vec![],
