@@ -44,3 +44,5 @@ pub mod serve;
 pub mod verify;
 
 pub mod cli;
+
+pub mod api;

@@ -2,7 +2,7 @@
 //! values, HISTORY(feature) its final rows, DEAD_LETTERS(source) what was not admitted. Called by
 //! `cli`; tables are opened only for the names a query reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -19,6 +19,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 
+use crate::batch::asof::{AsofPlanner, Named};
 use crate::batch::history::History;
 use crate::batch::reference::{DEAD_LETTERS_PREFIX, HISTORY_PREFIX, References};
 use crate::catalog::feature::FeatureDef;
@@ -30,6 +31,7 @@ use crate::offline::store::Location;
 use crate::plan::dataflow::FeaturePlan;
 use crate::plan::session::statement_frame;
 use crate::source::admit::Compute;
+use crate::source::dead_topic;
 
 /// A source as ad-hoc SQL sees it.
 #[derive(Clone)]
@@ -87,10 +89,20 @@ impl Known {
         }
         for name in &references.dead_letters {
             let source = self.sources.get(name).ok_or_else(|| unknown("source", name))?;
-            let location = Location::resolve(&source.dead_letters)?;
             let table = format!("{DEAD_LETTERS_PREFIX}{name}");
+            if source.def.options.dead_letter_topic().is_some() {
+                let def = source.def.clone();
+                let letters = tokio::task::spawn_blocking(move || dead_topic::read::read(&def));
+                let letters = letters.await.map_err(|e| Error::internal(e.to_string()))??;
+                let letters = MemTable::try_new(dead_letter_schema(), vec![letters])?;
+                context.register_table(TableReference::bare(table), Arc::new(letters))?;
+                continue;
+            }
+            let location = Location::resolve(&source.dead_letters)?;
             reader::register(context, &table, &location, dead_letter_schema()).await?;
         }
+        let names = self.asof_names(context, &references.asof).await?;
+        context.register_relation_planner(Arc::new(AsofPlanner { names }))?;
         statement_frame(context, statement).await
     }
 
@@ -102,6 +114,32 @@ impl Known {
         let history = History::find(&source.def, source.compute.clone()).await?;
         let plan = history.admitted(context, None, None).await?;
         Ok(Arc::new(PlanTable { plan, schema: source.def.schema() }))
+    }
+
+    /// What the right sides of ASOF joins stand for; other names are the query's own.
+    async fn asof_names(
+        &self,
+        context: &SessionContext,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Named>> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            let named = if let Some(source) = self.sources.get(name) {
+                let history = History::find(&source.def, source.compute.clone()).await?;
+                let plan = history.admitted(context, None, None).await?;
+                Named::Source(Arc::new(PlanTable { plan, schema: source.def.admitted_schema() }))
+            } else if let Some(feature) = self.features.get(name) {
+                let source = &feature.plan.source;
+                let source = self.sources.get(source).ok_or_else(|| unknown("source", source))?;
+                let history = History::find(&source.def, source.compute.clone()).await?;
+                let event_time = source.def.watermark.column.clone();
+                Named::Feature { plan: Arc::new(feature.plan.clone()), event_time, history }
+            } else {
+                continue;
+            };
+            found.insert(name.clone(), named);
+        }
+        Ok(found)
     }
 
     async fn current_of(&self, feature: &KnownFeature) -> Result<Arc<dyn TableProvider>> {

@@ -43,6 +43,8 @@ pub fn source_difference(old: &SourceDef, new: &SourceDef) -> Difference {
         (was.history != is.history, "'history'"),
         (was.archive != is.archive, "'archive'"),
         (was.dead_letter != is.dead_letter, "'dead_letter'"),
+        (was.dead_letter_max_ratio != is.dead_letter_max_ratio, "'dead_letter.max_ratio'"),
+        (was.skip_gaps != is.skip_gaps, "'on_gap'"),
         (was.idle_timeout_us != is.idle_timeout_us, "'idle_timeout'"),
         (was.datagen_rate != is.datagen_rate, "'rate'"),
     ];

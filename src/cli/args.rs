@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::cli::engine::{At, BackfillEnd, Pace, Until};
-use crate::model::time::EventTime;
+use crate::cli::engine::{At, BackfillEnd, HttpOptions, Pace, Until};
+use crate::model::time::{EventTime, parse_duration};
 
 const LONG_ABOUT: &str = "\
 ML features written once in SQL, computed by the same operators over Kafka for serving and over \
@@ -99,6 +99,8 @@ pub enum Command {
     Get(GetArgs),
     /// Print sources, features, watermarks and the last checkpoint
     Status(StatusArgs),
+    /// Show what a source did not admit, and why; send repaired records again
+    DeadLetters(DeadLettersArgs),
     /// Send the rows of a file, or generated ones, to a Kafka topic as JSON messages
     Produce(ProduceArgs),
     /// Show the whole path on generated data, with no server at all
@@ -180,6 +182,21 @@ pub struct RunArgs {
     /// Serve no HTTP
     #[arg(long, conflicts_with = "http")]
     pub no_http: bool,
+    /// Serve other machines although there are no tokens
+    #[arg(long)]
+    pub insecure: bool,
+    /// File of bearer tokens that may read, one per line (also: SKEWLESS_READ_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub read_tokens: Vec<PathBuf>,
+    /// File of bearer tokens that may also change definitions (also: SKEWLESS_ADMIN_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub admin_tokens: Vec<PathBuf>,
+    /// Serve HTTPS with this certificate (PEM, the server's own first)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Parallel pipelines; results do not depend on it [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub lanes: Option<u16>,
@@ -217,9 +234,20 @@ pub struct BackfillArgs {
     pub compare: bool,
 }
 
+const TRAINING_SET_HELP: &str = "\
+Examples:
+  skewless training-set --labels labels.parquet --time label_time --features user_spend \\
+      --out train.parquet
+  skewless training-set --labels 'labels/*.csv' --time ts --features user_spend:avg_1h,shop_risk \\
+      --key user_id=customer_id --status --out train/
+
+Every label comes out once, in order, with the values each feature had just before its time. What
+happens at that very time or later never counts, unless --inclusive says so.";
+
 #[derive(Debug, ClapArgs)]
+#[command(after_help = TRAINING_SET_HELP)]
 pub struct TrainingSetArgs {
-    /// Parquet of labels: an entity key and a time per row
+    /// Labels, an entity key and a time per row: Parquet or CSV, a file, a directory or a glob
     #[arg(long, value_name = "URL")]
     pub labels: String,
     /// The time column of the labels
@@ -228,20 +256,33 @@ pub struct TrainingSetArgs {
     /// Features, or single columns of them: A,B:column
     #[arg(long, value_name = "FEATURES", value_delimiter = ',', required = true)]
     pub features: Vec<String>,
+    /// Where to: one file if it ends in .parquet, else a directory of files
     #[arg(long, value_name = "URL")]
     pub out: String,
-    /// Which label column holds which key column: user_id=customer_id
-    #[arg(long, value_name = "KEY=COLUMN")]
-    pub key: Vec<String>,
+    /// Which label column holds which key column: user_id=customer_id (may be repeated)
+    #[arg(long, value_name = "KEY=COLUMN", value_parser = key_column)]
+    pub key: Vec<(String, String)>,
     /// Also count what happened at the very time of the label
     #[arg(long)]
     pub inclusive: bool,
     /// Name output columns feature__column
     #[arg(long)]
     pub full_names: bool,
-    /// Add the status of each feature
+    /// Add the status of each feature: PRESENT, EXPIRED or NOT_FOUND
     #[arg(long)]
     pub status: bool,
+    /// Read every feature with this ttl instead of its own
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub ttl: Option<i64>,
+    /// Count only events that had arrived by the time of the label
+    #[arg(long)]
+    pub known_at: bool,
+    /// … or so long after it
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "known_at")]
+    pub lag: Option<i64>,
+    /// Replace what is there
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 const GET_HELP: &str = "\
@@ -270,6 +311,63 @@ pub struct GetArgs {
 pub struct StatusArgs {
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
+}
+
+const DEAD_LETTERS_HELP: &str = "\
+Examples:
+  skewless dead-letters transactions --summary
+  skewless dead-letters transactions --reason decode --limit 20
+  skewless dead-letters transactions --reason decode --format ndjson > broken.ndjson
+  skewless dead-letters transactions --replay repaired.ndjson --dry-run
+
+A file to replay has one JSON object per line: 'partition' and 'offset' of the dead letter, and
+'raw', the repaired message, as a text or as an object. It is appended to the partition it came
+from, with the header skewless.origin; replaying a file twice sends nothing twice. Nothing is sent
+if any message would be a dead letter again. Late records cannot be replayed: what they would
+change is final.";
+
+/// Why a record was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ReasonArg {
+    Decode,
+    EventTime,
+    Future,
+    Late,
+}
+
+impl ReasonArg {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::EventTime => "event_time",
+            Self::Future => "future",
+            Self::Late => "late",
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = DEAD_LETTERS_HELP)]
+pub struct DeadLettersArgs {
+    pub source: String,
+    /// Only those with this reason
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<ReasonArg>,
+    /// At most so many, in order of partition and offset [default: 100 in a table, else all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// One line per reason instead of one per record
+    #[arg(long)]
+    pub summary: bool,
+    #[arg(long, default_value = "table")]
+    pub format: ResultFormat,
+    /// Send the repaired records of this file to the source's topic; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["reason", "limit", "summary", "format"])]
+    pub replay: Option<String>,
+    /// With --replay: check everything, send nothing
+    #[arg(long, requires = "replay")]
+    pub dry_run: bool,
 }
 
 const PRODUCE_HELP: &str = "\
@@ -319,6 +417,19 @@ pub struct ProduceArgs {
     pub properties: Vec<(String, String)>,
 }
 
+impl RunArgs {
+    /// Where to serve; `None` = nowhere.
+    pub fn http(&self) -> Option<HttpOptions> {
+        (!self.no_http).then(|| HttpOptions {
+            address: self.http,
+            insecure: self.insecure,
+            read_tokens: self.read_tokens.clone(),
+            admin_tokens: self.admin_tokens.clone(),
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+        })
+    }
+}
+
 impl ProduceArgs {
     /// How fast rows are sent.
     pub fn pace(&self) -> Pace {
@@ -365,6 +476,18 @@ fn speed(text: &str) -> Result<f64, String> {
     let factor = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
     let factor = factor.filter(|f| f.is_finite() && *f > 0.0);
     factor.ok_or_else(|| "expected a factor above zero, such as 60x".to_owned())
+}
+
+/// µs, more than zero.
+fn duration(text: &str) -> Result<i64, String> {
+    let us = parse_duration(text).filter(|us| *us > 0);
+    us.ok_or_else(|| "expected a duration, as in '5 minutes'".to_owned())
+}
+
+fn key_column(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, column)| !key.is_empty() && !column.is_empty());
+    let (key, column) = pair.ok_or_else(|| "expected key=column".to_owned())?;
+    Ok((key.to_owned(), column.to_owned()))
 }
 
 fn property(text: &str) -> Result<(String, String), String> {

@@ -65,6 +65,14 @@ pub trait Engine: Send + Sync {
         stop: &Stop,
     ) -> Result<BackfillSummary>;
 
+    /// Writes labels with the features as they were at the time of each.
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<TrainingSetSummary>;
+
     /// The values of one entity.
     async fn get(&self, options: &GetOptions) -> Result<Answer>;
 
@@ -77,6 +85,12 @@ pub trait Engine: Send + Sync {
         progress: &ProgressLine,
         stop: &Stop,
     ) -> Result<ProduceSummary>;
+
+    /// The dead letters of a source.
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output>;
+
+    /// Sends repaired dead letters to the source's topic, each once.
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary>;
 
     /// Compares the final rows that `run` stored for a feature with those below `url`, as
     /// multisets, bit by bit.
@@ -155,10 +169,31 @@ pub struct RunOptions {
     pub features: Vec<String>,
     pub until: Option<Until>,
     /// `None` = no HTTP.
-    pub http: Option<std::net::SocketAddr>,
+    pub http: Option<HttpOptions>,
     /// `None` = the number of cores.
     pub lanes: Option<usize>,
     pub checkpoint_interval: Duration,
+}
+
+/// Where HTTP is served, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    pub address: std::net::SocketAddr,
+    /// Serve other machines although there are no tokens.
+    pub insecure: bool,
+    /// Files of tokens that may read, and that may also change definitions.
+    pub read_tokens: Vec<PathBuf>,
+    pub admin_tokens: Vec<PathBuf>,
+    /// Certificate and private key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl HttpOptions {
+    /// Without tokens and TLS.
+    pub fn plain(address: std::net::SocketAddr) -> Self {
+        let (read_tokens, admin_tokens) = (Vec::new(), Vec::new());
+        Self { address, insecure: false, read_tokens, admin_tokens, tls: None }
+    }
 }
 
 /// What became of the records of all sources.
@@ -205,6 +240,42 @@ pub struct BackfillSummary {
     pub counts: Counts,
     /// How the history was judged, for example `the engine's own archive: not judged again`.
     pub admission: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainingSetOptions {
+    /// Parquet or CSV: a file, a directory, a glob.
+    pub labels: String,
+    /// The time column of the labels.
+    pub time: String,
+    /// `feature` or `feature:column`.
+    pub features: Vec<String>,
+    pub out: String,
+    /// (key column of a feature, column of the labels) where the names differ.
+    pub keys: Vec<(String, String)>,
+    /// Rows at the very time of a label count.
+    pub inclusive: bool,
+    /// `feature__column`.
+    pub full_names: bool,
+    /// A status column per feature.
+    pub status: bool,
+    /// The `ttl` to read every feature with, instead of its own.
+    pub ttl_us: Option<i64>,
+    /// Only what had arrived by the time of the label and this.
+    pub known_lag_us: Option<i64>,
+    pub overwrite: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingSetSummary {
+    pub rows: u64,
+    pub files: u64,
+    /// Per source: its name, how its history was judged, what was read.
+    pub histories: Vec<(String, String, Counts)>,
+    /// Per feature: labels for which it has a value.
+    pub present: Vec<(String, u64)>,
+    /// Labels whose features include events at or after them.
+    pub at_or_after: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,6 +397,42 @@ pub struct ProduceOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProduceSummary {
     pub rows: u64,
+}
+
+/// How dead letters are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterView {
+    /// The columns that fit on a screen, records cut.
+    People,
+    /// Every column, records whole.
+    Whole,
+    /// One row per reason.
+    Summary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterOptions {
+    pub source: String,
+    pub reason: Option<&'static str>,
+    pub limit: Option<u64>,
+    pub view: DeadLetterView,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOptions {
+    pub source: String,
+    /// One JSON object per line.
+    pub text: String,
+    /// Check, and send nothing.
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaySummary {
+    pub sent: usize,
+    /// Not sent, because an earlier replay did.
+    pub there: usize,
+    pub topic: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use datafusion::prelude::SessionContext;
 use super::*;
 use crate::cli::engine::{
     Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind, Comparison, Counts,
-    GetOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
+    DeadLetterOptions, GetOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
+    ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::repl::shell::Shell;
@@ -66,6 +67,23 @@ impl Engine for QueryEngine {
         Err(Error::data("no such file: x.parquet"))
     }
 
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        _: &ProgressLine,
+        _: &Stop,
+    ) -> Result<TrainingSetSummary> {
+        let present = options.features.iter().map(|feature| (feature.clone(), 2));
+        let histories = vec![("s".to_owned(), "complete".to_owned(), Counts::default())];
+        Ok(TrainingSetSummary {
+            rows: 3,
+            files: 1,
+            histories,
+            present: present.collect(),
+            at_or_after: u64::from(options.inclusive),
+        })
+    }
+
     async fn get(&self, options: &GetOptions) -> Result<Answer> {
         use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
         let key: ArrayRef = Arc::new(Int64Array::from(vec![42]));
@@ -90,6 +108,15 @@ impl Engine for QueryEngine {
         _: &Stop,
     ) -> Result<ProduceSummary> {
         Ok(ProduceSummary { rows: 1 })
+    }
+
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output> {
+        Ok(Output::Done(format!("{options:?}")))
+    }
+
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary> {
+        let sent = options.text.lines().count();
+        Ok(ReplaySummary { sent, there: 1_000, topic: "t".to_owned() })
     }
 
     async fn compare(&self, _: &str, _: &str) -> Result<Comparison> {
@@ -135,7 +162,8 @@ fn run_command(line: &[&str]) -> (Result<(), Failure>, String, String) {
             Command::Status(args) => command::status::run(&args, &mut session).await,
             Command::Produce(args) => command::produce::run(&args, &mut session).await,
             Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
-            Command::TrainingSet(args) => command::training_set::run(&args),
+            Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
+            Command::TrainingSet(args) => command::training_set::run(&args, &mut session).await,
             Command::Demo(_) => panic!("the demo needs a real engine"),
         }
     });
@@ -228,8 +256,6 @@ fn run_reports_what_became_of_every_record() {
     assert_eq!(out, "");
     let counts = "1,005 read = 1,000 admitted + 2 late + 1 future + 2 rejected";
     assert!(messages.contains(counts), "{messages}");
-    let (result, ..) = run_command(&["run", "--http", "0.0.0.0:80"]);
-    assert_eq!(result.unwrap_err().error.exit_code(), 2);
 }
 
 #[test]
@@ -245,12 +271,22 @@ fn get_answers_as_http_does_or_as_a_row() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_with_exit_code_2() {
+fn a_training_set_says_what_was_found_and_whether_anything_leaked() {
     let line = ["training-set", "--labels", "l", "--time", "t", "--features", "a,b", "--out", "o"];
-    let (result, ..) = run_command(&line);
-    let failure = result.unwrap_err();
-    assert!(failure.rendered().contains("not supported yet"), "{}", failure.rendered());
-    assert_eq!(failure.error.exit_code(), 2);
+    let (result, out, messages) = run_command(&line);
+    result.unwrap();
+    assert_eq!(out, "");
+    assert!(messages.contains("a: 2 of 3 present\nb: 2 of 3 present\n"), "{messages}");
+    assert!(messages.contains("leakage: 0 labels"), "{messages}");
+    let (result, _, messages) = run_command(&[&line[..], &["--inclusive"]].concat());
+    result.unwrap();
+    assert!(messages.contains("leakage: 1 labels"), "{messages}");
+    let keys = |text: &str| {
+        Args::try_parse_from([&["skewless"], &line[..], &["--key", text]].concat()).is_ok()
+    };
+    assert!(keys("user_id=customer") && !keys("user_id") && !keys("=x"));
+    let lag = [&["skewless"], &line[..], &["--lag", "5 minutes"]].concat();
+    assert!(Args::try_parse_from(lag).is_err(), "a lag without --known-at");
 }
 
 #[test]
@@ -289,4 +325,31 @@ fn the_shell_times_statements_and_reads_files() {
     result.unwrap();
     assert!(out.contains("seven"), "{out}");
     assert!(messages.contains("timing is on") && messages.contains("time: "), "{messages}");
+}
+
+#[test]
+fn dead_letters_are_cut_for_people_whole_for_programs_and_counted_on_request() {
+    let said = |line: &[&str]| {
+        let (result, out, _) = run_command(line);
+        assert!(result.is_ok(), "{line:?}");
+        assert_eq!(out, "");
+        let (_, _, messages) = run_command(line);
+        messages
+    };
+    let listed = said(&["dead-letters", "tx", "--reason", "event_time"]);
+    assert!(listed.contains("reason: Some(\"event_time\"), limit: Some(100), view: People"));
+    let whole = said(&["dead-letters", "tx", "--format", "ndjson"]);
+    assert!(whole.contains("limit: None, view: Whole"), "{whole}");
+    let summary = said(&["dead-letters", "tx", "--summary", "--limit", "2"]);
+    assert!(summary.contains("limit: Some(2), view: Summary"), "{summary}");
+    for wrong in [
+        &["dead-letters", "tx", "--reason", "bad"][..],
+        &["dead-letters", "tx", "--dry-run"],
+        &["dead-letters", "tx", "--replay", "-", "--summary"],
+        &["dead-letters"],
+    ] {
+        assert!(Args::try_parse_from([&["skewless"], wrong].concat()).is_err(), "{wrong:?}");
+    }
+    let (result, ..) = run_command(&["dead-letters", "tx", "--replay", "/no/such/file"]);
+    assert!(result.unwrap_err().error.message().contains("cannot read /no/such/file"));
 }

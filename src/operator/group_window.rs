@@ -28,7 +28,6 @@ use arrow::datatypes::SchemaRef;
 use self::panes::{NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
 use super::operator::{Bound, Operator, Probed};
-use crate::aggregate::kind::AggregateKind;
 use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
@@ -229,14 +228,9 @@ fn runs<'a>(windows: &Windows, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> 
 /// Columns of which only "not NULL" is asked.
 fn flags(spec: &GroupSpec) -> Vec<bool> {
     let mut flags = vec![true; spec.value_types.len()];
-    for slot in &spec.slots {
-        let aggregate = &slot.aggregate;
-        let counts = aggregate.kind == AggregateKind::Count && !aggregate.distinct;
-        let values = aggregate.argument.filter(|_| !counts);
-        for column in values.into_iter().chain(aggregate.filter) {
-            if let Some(flag) = flags.get_mut(column) {
-                *flag = false;
-            }
+    for column in spec.slots.iter().flat_map(|slot| slot.aggregate.reads()) {
+        if let Some(flag) = flags.get_mut(column) {
+            *flag = false;
         }
     }
     flags
@@ -399,7 +393,8 @@ impl Operator for GroupWindow {
             repeated.push(if same { key.clone() } else { cast(key, data_type)? });
         }
         let present = ends.iter().map(Option::is_some).collect();
-        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present })
+        let newest = ends.clone();
+        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

@@ -31,6 +31,7 @@ use crate::runtime::progress::Progress;
 use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, Compute, Judgement, PartitionState};
+use crate::source::growth::resume;
 use crate::source::intake::Intake;
 use crate::source::source::Source;
 use crate::state::snapshot::Snapshot;
@@ -67,21 +68,19 @@ impl OpenSource {
     pub fn open(mut source: Box<dyn Source>, opening: Opening<'_>) -> Result<Self> {
         let Opening { def, compute, manifest, until_end, hold } = opening;
         let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
-        let mut starts = source.starts()?;
         if let Some(manifest) = manifest {
             saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
         }
-        if let Some(state) = manifest.map(|m| saved::admission(m, &def.name)).transpose()?.flatten()
-        {
+        let state = manifest.map(|m| saved::admission(m, &def.name)).transpose()?.flatten();
+        let mut starts = resume(&def, source.as_mut(), intake.admission_mut(), state.as_ref())?;
+        if state.is_some() {
             for start in &mut starts {
-                let saved = state.partitions.iter().find(|p| p.partition == start.partition);
-                start.offset = saved.map_or(start.offset, |saved| saved.next_offset);
                 start.offset += i64::from(failpoint::broken("restart one record later"));
                 start.offset -= i64::from(failpoint::broken("restart one record earlier"));
             }
-            if !failpoint::broken("restart without the admission state") {
-                intake.admission_mut().restore(&state);
-            }
+        }
+        if failpoint::broken("restart without the admission state") {
+            intake.admission_mut().restore(&AdmissionState::default());
         }
         let until = until_end.then(|| source.ends()).transpose()?;
         // What is there now must be read before the engine is ready. Files have no cheap end.
@@ -206,6 +205,7 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         let of = &from.pipeline.sources[number];
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         progress.sources[number].set_targets(targets);
+        progress.sources[number].lag.set_starts(&open.starts);
         ingest.push(IngestTask {
             number,
             source: open.source,

@@ -104,6 +104,8 @@ pub struct Committer {
 /// A barrier under way.
 struct Pending {
     epoch: Epoch,
+    /// When it began: a stop asked for later needs a barrier of its own.
+    phase: Phase,
     /// (lane, source) that have not passed yet.
     lanes: BTreeSet<(usize, usize)>,
     /// Sources whose ingest thread has not passed yet.
@@ -118,6 +120,7 @@ struct Pending {
 /// An epoch being written.
 struct Writing {
     epoch: Epoch,
+    phase: Phase,
     /// Callers that are answered when it is done.
     asked: Vec<oneshot::Sender<Result<Epoch>>>,
     task: Task,
@@ -269,6 +272,7 @@ impl Committer {
         let lanes = sources.clone().flat_map(|s| lanes.clone().map(move |l| (l, s)));
         self.pending = Some(Pending {
             epoch,
+            phase: self.phase,
             lanes: lanes.collect(),
             sources: sources.collect(),
             state: Vec::new(),
@@ -315,7 +319,7 @@ impl Committer {
 
     /// A complete barrier is written as an epoch, beside the stream.
     fn write(&mut self, complete: Pending) -> Result<()> {
-        let Pending { epoch, state, admission, held, .. } = complete;
+        let Pending { epoch, phase, state, admission, held, .. } = complete;
         let pipeline = self.from.pipeline.clone();
         for (_, cell) in &state {
             let source = &pipeline.sources[pipeline.groups[cell.id.group].source].def.name;
@@ -325,7 +329,7 @@ impl Committer {
         let Some(stores) = self.stores.take() else {
             return Err(Error::internal("two epochs are written at once"));
         };
-        let last = matches!(self.phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
+        let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
         let cut = saved::Cut {
             epoch,
             generation: self.from.generation,
@@ -333,7 +337,7 @@ impl Committer {
             state,
             admission,
             parked: self.parked.clone(),
-            ended: self.phase == Phase::Finalising,
+            ended: phase == Phase::Finalising,
         };
         let began = clock::monotonic();
         let progress = self.from.progress.clone();
@@ -347,13 +351,14 @@ impl Committer {
             (stores, result)
         };
         let task = Task::Waiting(Box::pin(task));
-        self.writing = Some(Writing { epoch, asked: std::mem::take(&mut self.asked), task });
+        let asked = std::mem::take(&mut self.asked);
+        self.writing = Some(Writing { epoch, phase, asked, task });
         Ok(())
     }
 
     /// An epoch is written, or could not be. Whether it was the last.
     fn on_written(&mut self, written: Written) -> Result<bool> {
-        let (epoch, asked, (stores, result)) = written;
+        let (epoch, phase, asked, (stores, result)) = written;
         result?;
         self.epoch = epoch;
         self.from.progress.epoch.store(epoch.0, Relaxed);
@@ -369,7 +374,7 @@ impl Committer {
             // A caller that went away is no error.
             let _ = reply.send(Ok(epoch));
         }
-        match self.phase {
+        match phase {
             Phase::Stopping(Stop::Checkpoint) | Phase::Finalising => return Ok(true),
             Phase::Stopping(Stop::Finalise) => {
                 for ingest in &self.from.ingest {
@@ -399,7 +404,7 @@ async fn write(stores: &mut Stores, cut: saved::Cut, everything: bool) -> Result
     Ok(())
 }
 
-type Written = (Epoch, Vec<oneshot::Sender<Result<Epoch>>>, Done);
+type Written = (Epoch, Phase, Vec<oneshot::Sender<Result<Epoch>>>, Done);
 
 impl Writing {
     /// Lets the work go on by itself.
@@ -424,7 +429,7 @@ async fn written(writing: &mut Option<Writing>) -> Written {
         },
     };
     match writing.take() {
-        Some(Writing { epoch, asked, .. }) => (epoch, asked, done),
+        Some(Writing { epoch, phase, asked, .. }) => (epoch, phase, asked, done),
         None => std::future::pending().await,
     }
 }

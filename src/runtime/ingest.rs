@@ -20,7 +20,7 @@ use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::runtime::exchange::split;
 use crate::runtime::lane::{CellId, LaneGroup};
-use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress};
+use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress, Totals};
 use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
 use crate::source::admit::Admitted;
 use crate::source::intake::Intake;
@@ -95,12 +95,14 @@ impl IngestTask {
     }
 
     fn read_loop(&mut self) -> Result<()> {
+        let mut looked = clock::monotonic();
         while !self.stop.load(Relaxed) {
             let wait = if self.reading() { Duration::ZERO } else { POLL_TIMEOUT };
             if !self.turn(wait, POLL_TIMEOUT)? {
                 return Ok(());
             }
             self.hold_back();
+            self.look_around(&mut looked);
         }
         Ok(())
     }
@@ -153,6 +155,7 @@ impl IngestTask {
             None => BATCH_ROWS,
         };
         let polled = self.source.poll(max, wait)?;
+        self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
             return Ok(0);
         }
@@ -202,6 +205,14 @@ impl IngestTask {
         source.future.fetch_add(counts.future, Relaxed);
         source.decode.fetch_add(counts.decode, Relaxed);
         source.event_time.fetch_add(counts.event_time, Relaxed);
+        let totals = Totals {
+            read: counts.read,
+            admitted: counts.admitted,
+            late: counts.late,
+            future: counts.future,
+            rejected: counts.rejected(),
+        };
+        source.count_partition(admitted.partition, totals);
         let now = clock::wall_now().0;
         if admitted.newest.0 > source.newest_event.load(Relaxed) {
             source.newest_event.store(admitted.newest.0, Relaxed);
@@ -209,7 +220,6 @@ impl IngestTask {
         }
         let progress = PartitionProgress {
             next_offset: admitted.next_offset,
-            end_offset: None,
             watermark: admitted.watermark,
             last_record_at: now,
         };
@@ -309,7 +319,8 @@ impl IngestTask {
         self.flush()
     }
 
-    fn barrier(&self, epoch: Epoch, whole: bool) -> Result<()> {
+    fn barrier(&mut self, epoch: Epoch, whole: bool) -> Result<()> {
+        self.adopt_partitions()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         let partitions = self.source.partitions().len();

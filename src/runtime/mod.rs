@@ -17,6 +17,7 @@
 //! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
+//! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
 //! | `partitioning` | holds a source to its `partitioned.by` |
@@ -26,12 +27,16 @@
 //! | `resume` | from a checkpoint to a [`assemble::Start`], taking over |
 //! | `assemble` | the parts of an engine, connected |
 //! | `step` | moves the parts one at a time, for tests that choose what happens |
+//! | `lag` | how far behind its log a source is |
 //! | `supervisor` | starts all of them, stops them in order |
+//! | `ask` | questions about many keys to the lanes |
 
+pub mod ask;
 pub mod assemble;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;
+pub mod lag;
 pub mod lane;
 pub mod online;
 pub mod outputs;
@@ -44,3 +49,4 @@ pub mod saved;
 mod step;
 pub mod supervisor;
 pub mod task;
+mod watch;

@@ -179,12 +179,13 @@ fn source_state(
     ended: bool,
 ) -> Result<SourceState> {
     let positions = admission.partitions.iter().map(|p| (p.partition, p.next_offset));
-    let newest = admission.partitions.iter().map(|p| p.newest).min().flatten();
+    let delay = def.watermark.delay_us;
+    let lowest = admission.partitions.iter().map(|p| p.watermark_now(delay)).min();
     Ok(SourceState {
         positions: positions.collect(),
         partitions,
         admission: to_json(admission)?,
-        watermark: newest.map(|t| t.saturating_sub(def.watermark.delay_us)),
+        watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
         ended,
     })
 }

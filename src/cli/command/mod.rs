@@ -7,14 +7,16 @@
 //! | `apply` | definitions from files |
 //! | `run` | streaming |
 //! | `backfill` | final rows over history |
-//! | `training_set` | refused until it is built |
+//! | `training_set` | features at the times of labels |
 //! | `get` | the values of one entity |
 //! | `status` | sources, features, checkpoint |
+//! | `dead_letters` | what a source did not admit |
 //! | `produce` | rows to Kafka |
 //! | `demo` | the whole path on generated data |
 
 pub mod apply;
 pub mod backfill;
+pub mod dead_letters;
 pub mod demo;
 pub mod get;
 pub mod produce;

@@ -12,13 +12,16 @@ use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::RunOptions;
 use crate::cli::local::LocalEngine;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::offline::store::Stores;
-use crate::operator::operator::{Bound, Probed};
+use crate::operator::answer::Answered;
+use crate::operator::operator::Bound;
 use crate::runtime::lane::Lane;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
+use crate::runtime::supervisor::Running;
 
 /// State as the last checkpoint left it.
 pub(super) struct SavedState {
@@ -84,17 +87,17 @@ impl SavedState {
         source.and_then(|s| s.watermark).map_or(EventTime::NEG_INFINITY, EventTime)
     }
 
-    /// `f(key, at)` of one key: output rows and whether the key is known.
-    pub fn probe(&self, feature: usize, keys: &[ArrayRef], at: EventTime) -> Result<Probed> {
+    /// `f(key, at)` of one key: output rows and what is known of it.
+    pub fn probe(&self, feature: usize, keys: &[ArrayRef], at: EventTime) -> Result<Answered> {
         let of = &self.pipeline.features[feature];
-        let member = &self.pipeline.groups[of.group].group.members[of.member];
-        let mut found: Option<Probed> = None;
+        let group = &self.pipeline.groups[of.group].group;
+        let reader = group.members[of.member].reader(&group.window);
+        let mut found: Option<Answered> = None;
         for id in self.lane.cells_of(of.group) {
-            let mut probed = self.lane.probe(id, keys, &[at], Bound::Inclusive)?;
-            let present = probed.present.contains(&true);
-            probed.rows = member.output.evaluate(&probed.rows)?;
-            if found.is_none() || present {
-                found = Some(probed);
+            let probed = self.lane.probe(id, keys, &[at], Bound::Inclusive)?;
+            let answered = reader.answer(&probed, &[at])?;
+            if found.is_none() || answered.is_known() {
+                found = Some(answered);
             }
         }
         found.ok_or_else(|| Error::internal("a group without an operator"))
@@ -103,9 +106,10 @@ impl SavedState {
     /// Output rows of every key at one time.
     pub fn probe_all(&self, feature: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
         let of = &self.pipeline.features[feature];
-        let member = &self.pipeline.groups[of.group].group.members[of.member];
+        let group = &self.pipeline.groups[of.group].group;
+        let reader = group.members[of.member].reader(&group.window);
         let results = self.lane.probe_all(of.group, at)?;
-        results.iter().map(|result| member.output.evaluate(result)).collect()
+        results.iter().map(|result| reader.present(result, at)).collect()
     }
 }
 
@@ -117,12 +121,11 @@ pub(super) struct Current {
 #[async_trait]
 impl CurrentValues for Current {
     async fn current(&self, feature: &str) -> Result<Vec<RecordBatch>> {
-        if let Some(running) = self.engine.home.running()? {
-            return Err(Error::not_yet(format!(
-                "SELECT from the current values of '{feature}' while an engine runs (pid {})",
-                running.pid
-            ))
-            .with_hint("skewless get FEATURE KEY, or SELECT … FROM HISTORY(feature)"));
+        if let Some(running) = &self.engine.running {
+            return current_of(running, feature).await;
+        }
+        if let Some(elsewhere) = self.engine.home.running()? {
+            return crate::serve::client::current_values(&elsewhere, feature).await;
         }
         let Some(state) = self.engine.saved_state().await? else { return Ok(Vec::new()) };
         let number = state.feature(feature)?;
@@ -130,5 +133,18 @@ impl CurrentValues for Current {
             Some(at) => state.probe_all(number, at),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// Every entity of a feature that runs in this process, at serving time.
+async fn current_of(running: &Running, feature: &str) -> Result<Vec<RecordBatch>> {
+    let number = running.pipeline.feature(feature).ok_or_else(|| {
+        Error::usage(format!("feature '{feature}' is not computed by the running engine"))
+            .with_hint(format!("running: {}", running.pipeline.feature_names().join(", ")))
+    })?;
+    let source = &running.progress.sources[running.pipeline.features[number].source];
+    match source.serving_time(clock::wall_now()) {
+        Some(at) => running.probe_all(number, at).await,
+        None => Ok(Vec::new()),
     }
 }

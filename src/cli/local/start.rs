@@ -28,11 +28,12 @@ use crate::online::store::{OnlineFeature, OnlineStore};
 use crate::runtime::assemble::{OpenSource, Opening, Start};
 use crate::runtime::committer::Stop;
 use crate::runtime::online::Target;
-use crate::runtime::outputs::{Output, Outputs};
+use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
 use crate::runtime::resume::{Owner, Resume, resume};
 use crate::runtime::saved;
 use crate::runtime::supervisor::{Running, start};
+use crate::source::dead_topic::DeadTopic;
 use crate::source::open::open_source;
 
 /// A running engine and its right to the home.
@@ -48,8 +49,10 @@ impl LocalEngine {
     pub(super) fn dead_letter_url(&self, def: &SourceDef) -> String {
         let folder = segment(&def.name);
         match &def.options.dead_letter {
-            Some(url) => format!("{}/{folder}", url.trim_end_matches('/')),
-            None => self.home.dead_letter().join(folder).display().to_string(),
+            Some(url) if def.options.dead_letter_topic().is_none() => {
+                format!("{}/{folder}", url.trim_end_matches('/'))
+            }
+            _ => self.home.dead_letter().join(folder).display().to_string(),
         }
     }
 
@@ -194,12 +197,20 @@ impl LocalEngine {
                 }
                 _ => None,
             });
+            let of = def.clone();
+            let topic = tokio::task::spawn_blocking(move || DeadTopic::open(&of)).await;
+            let topic = topic.map_err(|e| Error::internal(format!("dead letters: {e}")))??;
+            if let Some(topic) = topic {
+                outputs.dead.push(DeadLetters::Topic(topic, Vec::new()));
+                continue;
+            }
             let schema = dead_letter_schema();
             let day = DayOf::columns(&schema, &["event_time", "timestamp"], false)?;
             let location = Location::resolve(&self.dead_letter_url(def))?;
             let spec =
                 DatedSpec { location, schema, day, writer: writer.clone(), metadata: vec![] };
-            outputs.dead.push(output(spec, interval, committed).await?);
+            let files = output(spec, interval, committed).await?;
+            outputs.dead.push(DeadLetters::Files(Box::new(files)));
         }
         Ok(outputs)
     }

@@ -32,7 +32,7 @@ use crate::plan::bind::plan_feature;
 use crate::plan::fixture::One;
 use crate::runtime::assemble::{OpenSource, Opening, Start};
 use crate::runtime::online::Target;
-use crate::runtime::outputs::{Output, Outputs};
+use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
 use crate::runtime::resume::{Owner, Resume, resume};
 use crate::runtime::saved;
@@ -112,7 +112,7 @@ impl Source for LogReader {
             let records = Records::Messages(messages);
             chunks.push(Chunk { partition, records, next_offset });
         }
-        Ok(Polled { chunks, end_of_input: false })
+        Ok(Polled { chunks, gaps: Vec::new(), end_of_input: false })
     }
 }
 
@@ -414,7 +414,7 @@ impl World {
         Ok(Outputs {
             features,
             archives: vec![Some(Output::new(DatedWriter::new(archive), seldom))],
-            dead: vec![Output::new(DatedWriter::new(dead), often)],
+            dead: vec![DeadLetters::Files(Box::new(Output::new(DatedWriter::new(dead), often)))],
         })
     }
 
