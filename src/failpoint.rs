@@ -48,6 +48,7 @@ pub const RULES: &[&str] = &[
     "reuse the generation",
     "watermark of the fastest partition",
     "do not fill an empty store",
+    "trust the stores after a restart",
     "believe every manifest",
     "believe every state file",
 ];

@@ -21,7 +21,7 @@ use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
 use crate::runtime::committer::{Committer, CommitterStart, Stop, Stores};
 use crate::runtime::exchange::lane_of;
-use crate::runtime::ingest::{IngestTask, Stage};
+use crate::runtime::ingest::{Control, IngestTask, Stage};
 use crate::runtime::lane::{CellId, Lane};
 use crate::runtime::online::{OnlineTask, Reseed, Target};
 use crate::runtime::outputs::Outputs;
@@ -227,6 +227,9 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         });
         controls.push(control_end);
     }
+    if !from.state.is_empty() && !from.targets.is_empty() {
+        touch_all(&controls);
+    }
     let online = OnlineTask {
         targets: from.targets,
         rows,
@@ -253,6 +256,19 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     let stores = Stores { outputs, checkpoints, chain: Chain::default() };
     let committer = Committer::new(committer, stores);
     Ok(Parts { ingest, lanes, committer, messages, online, questions, progress, stopping, stop })
+}
+
+/// Values on their way to a store when an engine died are in no checkpoint, and their keys may
+/// never be touched again; nor can a store tell what it lost while no engine ran. So everything
+/// restored is written once more (semantics §5 allows repeats).
+fn touch_all(sources: &[Sender<Control>]) {
+    if failpoint::broken("trust the stores after a restart") {
+        return;
+    }
+    for source in sources {
+        // The other end is in this very function's caller.
+        let _ = source.send(Control::Touch);
+    }
 }
 
 /// Lanes with their part of the saved state: tables go where their shard lives now.

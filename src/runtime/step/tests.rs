@@ -155,6 +155,9 @@ fn simulate(seed: u64) -> Result<u64, String> {
     let mut steps = Steps::new(start, runtime).map_err(|e| e.to_string())?;
     let ends = world.log.lock().unwrap().visible.clone();
     steps.read_to(&ends).map_err(|e| e.to_string())?;
+    if dice.one_in(3) {
+        world.values.lock().unwrap().forget();
+    }
     steps.finish().map_err(|e| e.to_string())?;
     trace ^= steps.trace();
     let runtime = steps.kill();
@@ -256,6 +259,7 @@ const NOTICED: &[(&str, &str)] = &[
     ("reuse the generation", SIMULATION),
     ("watermark of the fastest partition", SIMULATION),
     ("do not fill an empty store", SIMULATION),
+    ("trust the stores after a restart", SIMULATION),
     (
         "believe every manifest",
         "checkpoint::manifest::tests::every_truncation_and_every_flipped_bit_is_detected",
