@@ -49,6 +49,7 @@ pub const RULES: &[&str] = &[
     "watermark of the fastest partition",
     "do not fill an empty store",
     "trust the stores after a restart",
+    "commit behind the newest epoch",
     "believe every manifest",
     "believe every state file",
 ];

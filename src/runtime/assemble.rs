@@ -59,14 +59,12 @@ pub struct Opening<'a> {
     pub manifest: Option<&'a Manifest>,
     /// Stop at the ends seen now.
     pub until_end: bool,
-    /// Up to these positions rows may be in online stores already.
-    pub hold: Vec<Position>,
 }
 
 impl OpenSource {
     /// Positions a source where the manifest left it, or at its start. Blocks.
     pub fn open(mut source: Box<dyn Source>, opening: Opening<'_>) -> Result<Self> {
-        let Opening { def, compute, manifest, until_end, hold } = opening;
+        let Opening { def, compute, manifest, until_end } = opening;
         let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
         if let Some(manifest) = manifest {
             saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
@@ -88,16 +86,20 @@ impl OpenSource {
             Connector::Kafka => source.ends()?,
             Connector::File | Connector::Datagen => Vec::new(),
         };
+        source.seek(&starts)?;
+        let rate = def.options.datagen_rate;
+        Ok(Self { source, intake, until, rate, starts, targets, hold: Vec::new() })
+    }
+
+    /// Says up to which positions rows may be in online stores already.
+    pub fn hold_until(&mut self, positions: &[Position]) {
         // Beyond the end there is nothing to wait for: the log has been cut.
         let within = |position: &Position| {
-            let end = targets.iter().find(|end| end.partition == position.partition);
+            let end = self.targets.iter().find(|end| end.partition == position.partition);
             let offset = end.map_or(position.offset, |end| end.offset.min(position.offset));
             Position { offset, ..*position }
         };
-        let hold = hold.iter().map(within).collect();
-        source.seek(&starts)?;
-        let rate = def.options.datagen_rate;
-        Ok(Self { source, intake, until, rate, starts, targets, hold })
+        self.hold = positions.iter().map(within).collect();
     }
 
     /// What a checkpoint before the first record says.
