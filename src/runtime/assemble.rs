@@ -1,7 +1,7 @@
 //! The parts of an engine, connected and not yet running: `supervisor` gives each a thread or a
 //! task, `step` moves them one at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved::{self, Chain, Parked};
-use crate::runtime::task::{CommitMessage, LaneTask, Question};
+use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, Compute, Judgement, PartitionState};
 use crate::source::growth::resume;
 use crate::source::intake::Intake;
@@ -181,54 +181,11 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         let source = from.pipeline.groups[id.group].source;
         homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
     }
-    let (mut lanes, mut work, mut questions) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, lane) in
-        restored_lanes(&from.pipeline, from.lanes, &from.state)?.into_iter().enumerate()
-    {
-        let (work_end, work_of_lane) = crossbeam_channel::bounded(queues.lane);
-        let (question_end, asked) = crossbeam_channel::unbounded();
-        let sources: BTreeSet<usize> = (0..from.pipeline.sources.len()).collect();
-        lanes.push(LaneTask {
-            index,
-            lane,
-            work: work_of_lane,
-            questions: asked,
-            commit: commit.clone(),
-            online: current.clone(),
-            progress: progress.clone(),
-            sources,
-        });
-        work.push(work_end);
-        questions.push(question_end);
-    }
-    let (mut ingest, mut controls) = (Vec::new(), Vec::new());
-    for (number, open) in from.sources.into_iter().enumerate() {
-        let (control_end, control) = crossbeam_channel::unbounded();
-        let of = &from.pipeline.sources[number];
-        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
-        progress.sources[number].set_targets(targets);
-        progress.sources[number].lag.set_starts(&open.starts);
-        ingest.push(IngestTask {
-            number,
-            source: open.source,
-            intake: open.intake,
-            groups: from.pipeline.groups.clone(),
-            own: of.groups.clone(),
-            lanes: work.clone(),
-            commit: commit.clone(),
-            control,
-            archive: of.def.options.archive,
-            until: open.until,
-            progress: progress.clone(),
-            stop: stop.clone(),
-            rate: open.rate,
-            hold: open.hold,
-            stage: Stage::Reading,
-            rows_read: 0,
-            started: clock::monotonic(),
-        });
-        controls.push(control_end);
-    }
+    let ends = Ends { commit, current, progress: progress.clone(), stop: stop.clone() };
+    let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
+    let (lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
+    let (ingest, controls) = ingest_tasks(from.sources, &from.pipeline, &work, &ends);
+    let commit = ends.commit;
     if !from.state.is_empty() && !from.targets.is_empty() {
         touch_all(&controls);
     }
@@ -258,6 +215,74 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     let stores = Stores { outputs, checkpoints, chain: Chain::default() };
     let committer = Committer::new(committer, stores);
     Ok(Parts { ingest, lanes, committer, messages, online, questions, progress, stopping, stop })
+}
+
+/// What lanes and ingest tasks talk to.
+struct Ends {
+    commit: mpsc::Sender<CommitMessage>,
+    current: mpsc::Sender<CurrentRows>,
+    progress: Arc<Progress>,
+    stop: Arc<AtomicBool>,
+}
+
+type Lanes = (Vec<LaneTask>, Vec<Sender<LaneMessage>>, Vec<Sender<Question>>);
+
+fn lane_tasks(lanes: Vec<Lane>, pipeline: &Pipeline, queues: Queues, ends: &Ends) -> Lanes {
+    let (mut tasks, mut work, mut questions) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, lane) in lanes.into_iter().enumerate() {
+        let (work_end, work_of_lane) = crossbeam_channel::bounded(queues.lane);
+        let (question_end, asked) = crossbeam_channel::unbounded();
+        tasks.push(LaneTask {
+            index,
+            lane,
+            work: work_of_lane,
+            questions: asked,
+            commit: ends.commit.clone(),
+            online: ends.current.clone(),
+            progress: ends.progress.clone(),
+            sources: (0..pipeline.sources.len()).collect(),
+        });
+        work.push(work_end);
+        questions.push(question_end);
+    }
+    (tasks, work, questions)
+}
+
+fn ingest_tasks(
+    sources: Vec<OpenSource>,
+    pipeline: &Pipeline,
+    lanes: &[Sender<LaneMessage>],
+    ends: &Ends,
+) -> (Vec<IngestTask>, Vec<Sender<Control>>) {
+    let (mut tasks, mut controls) = (Vec::new(), Vec::new());
+    for (number, open) in sources.into_iter().enumerate() {
+        let (control_end, control) = crossbeam_channel::unbounded();
+        let of = &pipeline.sources[number];
+        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
+        ends.progress.sources[number].set_targets(targets);
+        ends.progress.sources[number].lag.set_starts(&open.starts);
+        tasks.push(IngestTask {
+            number,
+            source: open.source,
+            intake: open.intake,
+            groups: pipeline.groups.clone(),
+            own: of.groups.clone(),
+            lanes: lanes.to_vec(),
+            commit: ends.commit.clone(),
+            control,
+            archive: of.def.options.archive,
+            until: open.until,
+            progress: ends.progress.clone(),
+            stop: ends.stop.clone(),
+            rate: open.rate,
+            hold: open.hold,
+            stage: Stage::Reading,
+            rows_read: 0,
+            started: clock::monotonic(),
+        });
+        controls.push(control_end);
+    }
+    (tasks, controls)
 }
 
 /// Values on their way to a store when an engine died are in no checkpoint, and their keys may

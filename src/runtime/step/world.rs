@@ -154,6 +154,8 @@ pub struct Values {
 
 impl Values {
     pub fn forget(&mut self) {
+        // A store that restarts empty has closed its connections.
+        self.late.clear();
         self.held.clear();
         self.marks.clear();
         self.shown.clear();
@@ -234,7 +236,10 @@ impl Values {
         if mark.generation > version.generation {
             return Err(Error::new(Kind::Fenced, "taken over"));
         }
-        mark.positions.extend(positions.iter().copied());
+        for (partition, offset) in positions {
+            let known = mark.positions.entry(*partition).or_insert(*offset);
+            *known = (*known).max(*offset);
+        }
         let times = rows.column_by_name(AS_OF_COLUMN).unwrap();
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
         for row in 0..rows.num_rows() {
