@@ -30,6 +30,12 @@ pub const PLACES: &[&str] = &[
     "sink.half_published",
     "sink.before_mark",
     "gc.mid",
+    "file.torn",
+    "file.before_sync",
+    "file.before_link",
+    "file.after_link",
+    "file.before_rename",
+    "file.after_rename",
     "catalog.mid_replace",
 ];
 
