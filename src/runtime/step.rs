@@ -12,6 +12,7 @@ use crate::model::epoch::Epoch;
 use crate::runtime::assemble::{Parts, Queues, Start, assemble};
 use crate::runtime::committer::{Event, Request, Stop};
 
+mod damage;
 mod oracle;
 mod tests;
 mod world;

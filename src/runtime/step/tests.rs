@@ -14,7 +14,7 @@ use crate::error::{Error, Kind};
 use crate::model::time::EventTime;
 use crate::offline::faulty::{Death, Fuse};
 
-const SQL: &str = "
+pub(super) const SQL: &str = "
 CREATE SOURCE events (
     user_id BIGINT NOT NULL, amount BIGINT, event_time TIMESTAMP NOT NULL,
     WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds'
@@ -35,16 +35,16 @@ FROM TUMBLE(events, event_time, INTERVAL '4 seconds') GROUP BY user_id, window_e
 ";
 
 /// Knuth's 64-bit linear congruential generator (The Art of Computer Programming, vol. 2, 3.3.4).
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % n
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 }
@@ -72,7 +72,7 @@ fn make_log(dice: &mut Dice, by_user: bool) -> Vec<Vec<(Made, i64)>> {
     log
 }
 
-fn messages(log: &[Vec<(Made, i64)>]) -> Log {
+pub(super) fn messages(log: &[Vec<(Made, i64)>]) -> Log {
     let text = |made: &Made| match made {
         Made::Broken => b"{\"user_id\":".to_vec(),
         Made::Event { user, amount, time } => format!(
@@ -90,7 +90,7 @@ fn time_text(time: i64) -> String {
     array_value_to_string(&array, 0).unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -239,7 +239,7 @@ fn finish(world: &mut World, dice: &mut Dice) -> Result<u64, String> {
 }
 
 /// Everything that is not as the log says.
-async fn differences(world: &World, made: &[Vec<(Made, i64)>]) -> Vec<String> {
+pub(super) async fn differences(world: &World, made: &[Vec<(Made, i64)>]) -> Vec<String> {
     let expected = judge(made);
     let pairs = [
         (

@@ -331,7 +331,7 @@ impl World {
         }
     }
 
-    fn place(&self, path: &str) -> Location {
+    pub fn place(&self, path: &str) -> Location {
         Location::on_object_store(self.disk.clone(), "s3://world", path.into())
     }
 
@@ -357,7 +357,7 @@ impl World {
     }
 
     /// The places of outputs: features in the order of a pipeline, then archive and dead letters.
-    fn outputs(&self) -> Vec<String> {
+    pub fn outputs(&self) -> Vec<String> {
         let folder = |name: &String| format!("offline/{}", Self::feature_folder(name));
         let mut places: Vec<String> = self.features.iter().map(|f| folder(&f.name)).collect();
         places.sort();
