@@ -19,9 +19,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use skewless::aggregate::kind::{AggregateKind, AggregateSpec};
 use skewless::model::time::{EventTime, SECOND_US};
 use skewless::operator::build;
-use skewless::plan::dataflow::{
-    FrameExtent, FrameSpec, GroupSpec, SlotSpec, TrailingSpec, WindowSpec,
-};
+use skewless::plan::dataflow::{FrameSpec, GroupSpec, SlotSpec, TrailingSpec, WindowSpec};
 
 const ROWS: usize = 1_000_000;
 const BATCH: usize = 8_192;
@@ -50,10 +48,7 @@ fn slots(kinds: &[AggregateKind], frames: usize) -> Vec<SlotSpec> {
 
 fn trailing() -> WindowSpec {
     use AggregateKind as K;
-    let frame = |hours: i64| FrameSpec {
-        extent: FrameExtent::Range { preceding_us: Some(hours * HOUR_US) },
-        ties: Vec::new(),
-    };
+    let frame = |hours: i64| FrameSpec::range(Some(hours * HOUR_US));
     WindowSpec::Trailing(TrailingSpec {
         key_types: vec![DataType::Int64],
         value_types: vec![DataType::Float64],

@@ -221,7 +221,8 @@ impl<'a> Parts<'a> {
             for (expr, descending, nulls_first) in frame.ties {
                 ties.push(TieBreak { column: self.value(expr)?, descending, nulls_first });
             }
-            frames.push(FrameSpec { extent: frame.extent, ties });
+            let (exclude, rows_max) = (frame.exclude, frame.rows_max);
+            frames.push(FrameSpec { extent: frame.extent, ties, exclude, rows_max });
         }
         Ok(frames)
     }
@@ -322,9 +323,7 @@ impl<'a> Parts<'a> {
             Some(call) => WindowSpec::Group(GroupSpec {
                 key_types,
                 value_types,
-                size_us: call.size_us,
-                slide_us: call.slide_us,
-                offset_us: call.offset_us,
+                shape: call.shape.clone(),
                 slots,
             }),
         }

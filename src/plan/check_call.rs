@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NamedWindowExpr, Select, Spanned as _, Visit, Visitor, WindowFrame,
-    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    FunctionArguments, NamedWindowExpr, Select, Spanned as _, Visit, Visitor, WindowFrameUnits,
+    WindowSpec, WindowType,
 };
 
 use super::check::{fold, not_event_time};
+use super::check_frame::frame_of;
 use super::{call, session};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
-use crate::limits::ROWS_FRAME_MAX;
 use crate::sql::token::span_of;
 
 /// Functions whose value is another at every evaluation.
@@ -130,8 +130,7 @@ fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Resul
                 None => Ok(()),
             };
         }
-        let later = ["session", "cumulate"].contains(&name.as_str())
-            || known.window_functions().contains_key(&name)
+        let later = known.window_functions().contains_key(&name)
             || known.aggregate_functions().contains_key(&name)
             || known.higher_order_functions().contains_key(&name)
             || ["unnest", "unnest_outer", "map", "make_map", "grouping"].contains(&name.as_str());
@@ -296,61 +295,8 @@ fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
             .with_span(span_of(second.span())));
     }
     match &spec.window_frame {
-        Some(frame) => check_frame(frame),
+        Some(frame) => frame_of(frame).map(|_| ()),
         None => Ok(()),
-    }
-}
-
-fn check_frame(frame: &WindowFrame) -> Result<()> {
-    let ahead = |bound: &WindowFrameBound| {
-        Err(Error::not_supported(format!(
-            "a frame that looks ahead ({bound}): its rows have not arrived when the value is needed"
-        ))
-        .with_hint("end the frame at CURRENT ROW"))
-    };
-    if frame.units == WindowFrameUnits::Groups {
-        return Err(Error::not_yet("GROUPS frames").with_hint("use ROWS or RANGE"));
-    }
-    match &frame.end_bound {
-        None | Some(WindowFrameBound::CurrentRow) => {}
-        Some(bound @ WindowFrameBound::Following(_)) => return ahead(bound),
-        Some(bound @ WindowFrameBound::Preceding(_)) => {
-            return Err(Error::not_yet(format!(
-                "a frame that ends before the current row ({bound})"
-            ))
-            .with_hint("end the frame at CURRENT ROW"));
-        }
-    }
-    match (&frame.start_bound, &frame.units) {
-        (bound @ WindowFrameBound::Following(_), _) => ahead(bound),
-        (WindowFrameBound::Preceding(Some(extent)), WindowFrameUnits::Range) => {
-            let error = match extent.as_ref() {
-                Expr::Interval(_) => match crate::sql::window::interval_us(extent) {
-                    Ok(us) if us >= 0 => return Ok(()),
-                    Ok(_) => return ahead(&frame.start_bound),
-                    Err(error) => error,
-                },
-                other => Error::usage(format!("RANGE {other} PRECEDING: expected an interval"))
-                    .with_hint("write RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW"),
-            };
-            Err(error.with_span(span_of(extent.span())))
-        }
-        (WindowFrameBound::Preceding(Some(extent)), _) => {
-            let number = extent.to_string().parse::<u64>();
-            match number {
-                Ok(rows) if rows >= ROWS_FRAME_MAX => Err(Error::not_supported(format!(
-                    "a frame of {rows} rows PRECEDING: at most {ROWS_FRAME_MAX} rows fit"
-                ))
-                .with_hint("use fewer rows, or a RANGE frame")
-                .with_span(span_of(extent.span()))),
-                Ok(_) => Ok(()),
-                Err(_) => {
-                    Err(Error::usage(format!("ROWS {extent} PRECEDING: expected a number of rows"))
-                        .with_span(span_of(extent.span())))
-                }
-            }
-        }
-        _ => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use super::call::{kind_of, name_of};
 use super::check::CheckedQuery;
 use super::check_call::other_partition;
 use super::checked::{Checked, Operation};
-use super::dataflow::FrameExtent;
+use super::dataflow::{Exclude, FrameExtent};
 use super::expression::{any, planning_error};
 use crate::aggregate::kind::AggregateKind;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub const SLOT: &str = "slot";
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameCall {
     pub extent: FrameExtent,
+    pub exclude: Exclude,
+    pub rows_max: Option<u64>,
     /// (expression, descending, nulls first)
     pub ties: Vec<(Expr, bool, bool)>,
 }
@@ -281,7 +283,7 @@ impl Lowering<'_> {
         schema: &DFSchema,
         inputs: &[Expr],
     ) -> Result<usize> {
-        let extent = extent(frame)?;
+        let (extent, exclude, rows_max) = extent(frame)?;
         let mut ties = Vec::new();
         for sort in order_by.iter().skip(1) {
             let expr = inline(&sort.expr, schema, inputs)?;
@@ -290,7 +292,7 @@ impl Lowering<'_> {
             }
             ties.push((expr, !sort.asc, sort.nulls_first));
         }
-        let frame = FrameCall { extent, ties };
+        let frame = FrameCall { extent, exclude, rows_max, ties };
         Ok(match self.parts.frames.iter().position(|other| *other == frame) {
             Some(index) => index,
             None => {
@@ -386,9 +388,38 @@ fn bare(expr: Expr) -> Expr {
     }
 }
 
-fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
-    if !matches!(frame.end_bound, WindowFrameBound::CurrentRow) {
-        return Err(Error::not_yet("a frame that does not end at CURRENT ROW"));
+/// What a frame leaves out, and how many rows it holds at most, in a whole number: `bind` writes
+/// it as the months of the interval that ends the frame, which no frame has otherwise.
+pub fn frame_code(exclude: Exclude, rows_max: Option<u64>) -> u64 {
+    let exclude = match exclude {
+        Exclude::NoOthers => 0,
+        Exclude::CurrentRow => 1,
+        Exclude::Ties => 2,
+    };
+    exclude + 3 * rows_max.unwrap_or(0)
+}
+
+fn frame_of_code(code: u64) -> (Exclude, Option<u64>) {
+    let exclude = [Exclude::NoOthers, Exclude::CurrentRow, Exclude::Ties][(code % 3) as usize];
+    (exclude, Some(code / 3).filter(|rows| *rows > 0))
+}
+
+fn extent(frame: &WindowFrame) -> Result<(FrameExtent, Exclude, Option<u64>)> {
+    let (mut exclude, mut rows_max) = (Exclude::NoOthers, None);
+    let (mut until_us, mut until_rows) = (0, 0);
+    match &frame.end_bound {
+        WindowFrameBound::CurrentRow => {}
+        WindowFrameBound::Preceding(value) if frame.units == WindowFrameUnits::Rows => {
+            until_rows = rows(value)?;
+        }
+        WindowFrameBound::Preceding(value) => {
+            let (months, us) = interval(value)?;
+            (exclude, rows_max) = frame_of_code(months.unsigned_abs().into());
+            until_us = us;
+        }
+        WindowFrameBound::Following(_) => {
+            return Err(Error::not_supported("a frame that looks ahead"));
+        }
     }
     let preceding = match &frame.start_bound {
         WindowFrameBound::Preceding(value) => Some(value),
@@ -397,23 +428,26 @@ fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
             return Err(Error::not_supported("a frame that looks ahead"));
         }
     };
-    match frame.units {
-        WindowFrameUnits::Range => Ok(FrameExtent::Range {
+    let extent = match frame.units {
+        WindowFrameUnits::Range => FrameExtent::Range {
             preceding_us: match preceding {
                 None => Some(0),
                 Some(value) if value.is_null() => None,
                 Some(value) => Some(interval_us(value)?),
             },
-        }),
-        WindowFrameUnits::Rows => Ok(FrameExtent::Rows {
+            until_us,
+        },
+        WindowFrameUnits::Rows => FrameExtent::Rows {
             preceding: match preceding {
                 None => Some(0),
                 Some(value) if value.is_null() => None,
                 Some(value) => Some(rows(value)?),
             },
-        }),
-        WindowFrameUnits::Groups => Err(Error::not_yet("GROUPS frames")),
-    }
+            until: until_rows,
+        },
+        WindowFrameUnits::Groups => return Err(Error::not_yet("GROUPS frames")),
+    };
+    Ok((extent, exclude, rows_max))
 }
 
 fn rows(value: &ScalarValue) -> Result<u64> {
@@ -425,16 +459,21 @@ fn rows(value: &ScalarValue) -> Result<u64> {
 
 /// A constant interval in µs; months have no fixed length.
 fn interval_us(value: &ScalarValue) -> Result<i64> {
+    match interval(value)? {
+        (0, us) => Ok(us),
+        _ => Err(Error::not_supported("a frame of months or years: they have no fixed length")
+            .with_hint("use days, for example INTERVAL '30' DAY")),
+    }
+}
+
+/// The months and µs of a constant interval.
+fn interval(value: &ScalarValue) -> Result<(i32, i64)> {
     let wrong = || Error::usage(format!("{value} PRECEDING is no interval"));
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(i)) => (i.months, i.days, i.nanoseconds),
         ScalarValue::IntervalDayTime(Some(i)) => (0, i.days, i64::from(i.milliseconds) * 1_000_000),
         _ => return Err(wrong().with_hint("write INTERVAL '30' MINUTE")),
     };
-    if months != 0 {
-        return Err(Error::not_supported("a frame of months or years: they have no fixed length")
-            .with_hint("use days, for example INTERVAL '30' DAY"));
-    }
     let us = i64::from(days)
         .checked_mul(DAY_US)
         .and_then(|us| us.checked_add(nanos / 1_000))
@@ -445,5 +484,5 @@ fn interval_us(value: &ScalarValue) -> Result<i64> {
     if us < 0 {
         return Err(Error::not_supported("a frame that looks ahead (negative PRECEDING)"));
     }
-    Ok(us)
+    Ok((months, us))
 }

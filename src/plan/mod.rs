@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
-//! | `check`, `check_call` | what a feature's query may be; every refusal with its place |
+//! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
 //! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
@@ -23,6 +23,7 @@ pub mod bind;
 mod call;
 mod check;
 mod check_call;
+mod check_frame;
 pub mod checked;
 pub mod computed;
 pub mod dataflow;

@@ -30,7 +30,7 @@ pub struct Member {
 }
 
 /// Groups plans that can share state, in the order of their first members. Trailing windows share
-/// when (source, filter, key) are equal; group windows when size, slide and offset are too.
+/// when (source, filter, key) are equal; group windows when their shapes are too.
 /// Failed expressions that several members share are counted for the first of them.
 pub fn merge(plans: Vec<FeaturePlan>) -> Result<Vec<StateGroup>> {
     let mut groups: Vec<StateGroup> = Vec::new();
@@ -58,9 +58,7 @@ impl StateGroup {
         same_rows
             && match (&self.window, &plan.window) {
                 (WindowSpec::Trailing(_), WindowSpec::Trailing(_)) => true,
-                (WindowSpec::Group(a), WindowSpec::Group(b)) => {
-                    (a.size_us, a.slide_us, a.offset_us) == (b.size_us, b.slide_us, b.offset_us)
-                }
+                (WindowSpec::Group(a), WindowSpec::Group(b)) => a.shape == b.shape,
                 _ => false,
             }
     }
@@ -160,7 +158,7 @@ fn join_trailing(ours: &mut TrailingSpec, theirs: &TrailingSpec, values: &[usize
         .map(|frame| {
             let ties = frame.ties.iter();
             let ties = ties.map(|tie| TieBreak { column: values[tie.column], ..*tie }).collect();
-            position(&mut ours.frames, FrameSpec { extent: frame.extent, ties })
+            position(&mut ours.frames, FrameSpec { ties, ..frame.clone() })
         })
         .collect();
     let slots = theirs
