@@ -26,7 +26,8 @@ use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
 
-use self::panes::{Closing, NOT_DUE, Panes, Window, Windows};
+pub use self::panes::Window;
+use self::panes::{Closing, NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
 use super::operator::{Bound, Operator, Probed};
 use crate::aggregate::kind::AggregateKind;
@@ -203,14 +204,27 @@ impl GroupWindow {
     /// and slot columns. Requests of one key lie together, ascending in time.
     fn newest(&self, requests: &[(Option<u32>, i64)]) -> Result<NewestWindows> {
         let none = Panes::default();
+        let found: Vec<Option<Window>> = requests
+            .iter()
+            .map(|(key, time)| {
+                let panes = key.map_or(&none, |key| &self.keys[key as usize]);
+                panes.newest(&self.windows, *time)
+            })
+            .collect();
+        let keys = requests.iter().map(|(key, _)| *key);
+        let columns = self.values(&keys.zip(found.iter().copied()).collect::<Vec<_>>())?;
+        Ok((found, columns))
+    }
+
+    /// The slot columns of windows, no window giving those of nothing. Windows of one key lie
+    /// together, ascending.
+    fn values(&self, of: &[(Option<u32>, Option<Window>)]) -> Result<Vec<Option<ArrayRef>>> {
+        let none = Panes::default();
         let mut windows = Closing::default();
-        let mut found = Vec::with_capacity(requests.len());
-        for (key, time) in requests {
-            let panes = key.map_or(&none, |key| &self.keys[key as usize]);
-            let newest = panes.newest(&self.windows, *time);
-            let nothing = Window { start: 0, end: 0, lo: panes.first, hi: panes.first };
-            windows.push(key.unwrap_or(u32::MAX), newest.unwrap_or(nothing));
-            found.push(newest);
+        for (key, window) in of {
+            let first = key.map_or(0, |key| self.keys[key as usize].first);
+            let nothing = Window { lo: first, hi: first, ..Window::NOTHING };
+            windows.push(key.unwrap_or(u32::MAX), window.unwrap_or(nothing));
         }
         let of = |key: u32| (self.keys.get(key as usize).unwrap_or(&none), 0, true);
         let runs = runs(&windows, of);
@@ -218,7 +232,73 @@ impl GroupWindow {
         for slot in &self.slots {
             slot.peek(&runs, windows.bounds.slices()).take(&mut columns)?;
         }
-        Ok((found, columns))
+        Ok(columns)
+    }
+
+    /// A result batch of windows (of one key together, ascending); no key gives results of
+    /// nothing, with NULL for the key.
+    pub(super) fn results(&self, windows: &[(Option<u32>, Window)]) -> Result<RecordBatch> {
+        let of = windows.iter().map(|(key, window)| (*key, key.map(|_| *window)));
+        let slots = self.values(&of.collect::<Vec<_>>())?;
+        let times = windows.iter().map(|(_, window)| Some((window.start, window.end)));
+        let mut keys = Vec::with_capacity(self.index.types().len());
+        match windows.iter().map(|(key, _)| *key).collect::<Option<Vec<_>>>() {
+            Some(slots) => keys = self.index.gather(&slots)?,
+            None => {
+                let null = |data_type| arrow::array::new_null_array(data_type, windows.len());
+                keys.extend(self.index.types().iter().map(null));
+            }
+        }
+        self.result_batch(keys, times, slots)
+    }
+
+    /// The windows of a key that have not been closed and end at or before `until`, ascending.
+    pub(super) fn open_windows(&self, key: u32, until: i64) -> Vec<Window> {
+        let panes = &self.keys[key as usize];
+        let (mut open, mut until) = (Vec::new(), until);
+        while let Some(window) = panes.newest(&self.windows, until)
+            && window.end > self.watermark
+        {
+            open.push(window);
+            until = window.end - 1;
+        }
+        open.reverse();
+        open
+    }
+
+    /// The slot of one row of key columns.
+    pub(super) fn find(
+        &self,
+        keys: &[ArrayRef],
+        row: usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<u32>> {
+        self.index.find(keys, row, scratch)
+    }
+
+    /// Probes before this time could miss windows that are gone.
+    pub(super) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// The greatest end of window that each probe may see.
+    ///
+    /// # Errors
+    /// `Usage` for a time before the horizon.
+    pub(super) fn lasts(&self, times: &[EventTime], bound: Bound) -> Result<Vec<i64>> {
+        let last = |time: &EventTime| match bound {
+            Bound::Strict => time.0.saturating_sub(1),
+            Bound::Inclusive => time.0,
+        };
+        let too_early = |time: &&EventTime| last(time) < self.horizon.saturating_sub(1);
+        if let Some(early) = times.iter().find(too_early) {
+            let horizon = EventTime(self.horizon);
+            return Err(Error::usage(format!(
+                "the value at {early} is asked for; windows are held for times from {horizon} on"
+            ))
+            .with_hint("training-set reads history for earlier times"));
+        }
+        Ok(times.iter().map(last).collect())
     }
 }
 
@@ -359,18 +439,7 @@ impl Operator for GroupWindow {
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
-        let last = |time: &EventTime| match bound {
-            Bound::Strict => time.0.saturating_sub(1),
-            Bound::Inclusive => time.0,
-        };
-        let too_early = |time: &&EventTime| last(time) < self.horizon.saturating_sub(1);
-        if let Some(early) = times.iter().find(too_early) {
-            let horizon = EventTime(self.horizon);
-            return Err(Error::usage(format!(
-                "the value at {early} is asked for; windows are held for times from {horizon} on"
-            ))
-            .with_hint("training-set reads history for earlier times"));
-        }
+        let lasts = self.lasts(times, bound)?;
         let mut scratch = Vec::new();
         let mut found = Vec::with_capacity(times.len());
         for row in 0..times.len() {
@@ -379,7 +448,7 @@ impl Operator for GroupWindow {
         let mut order: Vec<usize> = (0..times.len()).collect();
         order.sort_by_key(|request| (found[*request], times[*request]));
         let requests: Vec<_> =
-            order.iter().map(|request| (found[*request], last(&times[*request]))).collect();
+            order.iter().map(|request| (found[*request], lasts[*request])).collect();
         let (found, columns) = self.newest(&requests)?;
         let (mut windows, mut places) = (vec![None; times.len()], vec![0u32; times.len()]);
         for (i, request) in order.iter().enumerate() {

@@ -25,7 +25,7 @@ use super::check_frame::frame_of;
 use super::checked::ErrorCounter;
 use super::dataflow::{FeaturePlan, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::planning_error;
-use super::{assemble, call, check, lower, session};
+use super::{assemble, call, check, lower, session, subquery};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
@@ -116,10 +116,22 @@ fn relation_schema(source: &SourceDef, windowed: bool) -> Result<SchemaRef> {
 /// The query as DataFusion reads it: its window function replaced by the table it reads, the
 /// intervals of its frames in the one spelling that DataFusion takes there.
 fn plain_query(checked: &check::CheckedQuery) -> Query {
-    let mut query = checked.query.clone();
-    let SetExpr::Select(select) = query.body.as_mut() else { return query };
+    let mut plain = checked.query.clone();
+    let SetExpr::Select(select) = plain.body.as_mut() else { return plain };
     plain_intervals(select);
-    if let Some(from) = select.from.first_mut() {
+    if let Some(call) = &checked.window
+        && let Some(query) = &call.query
+        && let Some(from) = select.from.first_mut()
+    {
+        let mut subquery = query.clone();
+        subquery::add_bounds(&mut subquery);
+        let (alias, lateral, sample) = (call.alias.clone(), false, None);
+        from.relation = TableFactor::Derived { lateral, subquery, alias, sample };
+        return plain;
+    }
+    if let Some(from) = select.from.first_mut()
+        && !matches!(from.relation, TableFactor::Derived { .. })
+    {
         let alias = match &from.relation {
             TableFactor::Table { alias, .. } | TableFactor::TableFunction { alias, .. } => {
                 alias.clone()
@@ -140,7 +152,7 @@ fn plain_query(checked: &check::CheckedQuery) -> Query {
             index_hints: vec![],
         };
     }
-    query
+    plain
 }
 
 fn plain_intervals(select: &mut Select) {

@@ -14,6 +14,7 @@ use super::check_frame::frame_of;
 use super::{call, session};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
+use crate::sql::frame_clause::is_marker;
 use crate::sql::token::span_of;
 
 /// Functions whose value is another at every evaluation.
@@ -57,7 +58,9 @@ pub fn calls(select: &Select) -> Calls {
 }
 
 /// Every call and every window of the query.
-pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
+///
+/// `event_time` is the name the event time has in FROM.
+pub fn check_calls(select: &Select, source: &SourceDef, event_time: &str) -> Result<()> {
     for (at, definition) in select.named_window.iter().enumerate() {
         let earlier = &select.named_window[..at];
         if earlier.iter().any(|other| fold(&other.0) == fold(&definition.0)) {
@@ -66,7 +69,7 @@ pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
         }
         match &definition.1 {
             NamedWindowExpr::WindowSpec(spec) => {
-                check_window(spec, source)
+                check_window(spec, source, event_time)
                     .map_err(|error| error.with_span(span_of(definition.0.span)))?;
             }
             NamedWindowExpr::NamedWindow(ident) => {
@@ -76,7 +79,7 @@ pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
         }
     }
     let visited = select.visit(&mut FunctionVisitor(|function: &Function| {
-        check_call(function, select, source)
+        check_call(function, select, source, event_time)
             .map_err(|error| error.with_span(span_of(function.span())))
     }));
     match visited {
@@ -109,16 +112,25 @@ fn name(function: &Function) -> Option<String> {
     }
 }
 
-fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Result<()> {
+fn check_call(
+    function: &Function,
+    select: &Select,
+    source: &SourceDef,
+    event_time: &str,
+) -> Result<()> {
     let Some(name) = name(function) else {
         return Err(Error::usage(format!("no such function: {}", function.name)));
     };
+    // The end of a frame, which `check_frame` reads.
+    if is_marker(&name) {
+        return Ok(());
+    }
     if NONDETERMINISTIC.contains(&name.as_str()) {
         return Err(Error::not_supported(format!(
             "{name} in a feature: its value changes with the time of evaluation, so a replay or a \
              training set would give other values"
         ))
-        .with_hint(format!("use the event time, {}", source.watermark.column)));
+        .with_hint(format!("use the event time, {event_time}")));
     }
     let known = session::functions();
     let aggregate = call::kind_of(&name);
@@ -142,7 +154,7 @@ fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Resul
     check_clauses(function, &shown)?;
     match &function.over {
         Some(WindowType::WindowSpec(spec)) => {
-            check_window(spec, source)?;
+            check_window(spec, source, event_time)?;
             check_nesting(function)
         }
         Some(WindowType::NamedWindow(ident)) => {
@@ -258,8 +270,7 @@ fn check_nesting(function: &Function) -> Result<()> {
     }
 }
 
-fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
-    let time = &source.watermark.column;
+fn check_window(spec: &WindowSpec, source: &SourceDef, time: &str) -> Result<()> {
     if let Some(base) = &spec.window_name {
         return Err(
             Error::not_yet("a window built on another window").with_span(span_of(base.span))
@@ -276,8 +287,8 @@ fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
         Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
         other => other.to_string(),
     };
-    if found != *time {
-        return Err(not_event_time(&found, source).with_span(span_of(first.expr.span())));
+    if found != time {
+        return Err(not_event_time(&found, time, source).with_span(span_of(first.expr.span())));
     }
     if first.options.asc == Some(false) {
         return Err(Error::not_supported(format!(

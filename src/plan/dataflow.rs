@@ -92,12 +92,7 @@ impl Preparation {
     pub fn evaluate(&self, admitted: &RecordBatch) -> Result<RecordBatch> {
         let Some(filter) = &self.filter else { return self.projection.evaluate(admitted) };
         let mask = filter.evaluate(admitted)?.into_array(admitted.num_rows())?;
-        let mask = mask.as_boolean();
-        // NULL is not true; the kernel takes only masks that have NULLs.
-        let mask: BooleanArray = match mask.null_count() {
-            0 => mask.clone(),
-            _ => arrow::compute::prep_null_mask_filter(mask),
-        };
+        let mask = true_mask(mask.as_boolean());
         if mask.true_count() == mask.len() {
             return self.projection.evaluate(admitted);
         }
@@ -205,6 +200,38 @@ pub struct GroupSpec {
     pub value_types: Vec<DataType>,
     pub shape: WindowShape,
     pub slots: Vec<SlotSpec>,
+    pub having: Option<Having>,
+}
+
+/// HAVING: a condition over result batches.
+#[derive(Clone, Debug)]
+pub struct Having(pub Arc<dyn PhysicalExpr>);
+
+impl PartialEq for Having {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref() == other.0.as_ref()
+    }
+}
+
+impl Eq for Having {}
+
+impl Having {
+    /// Where it is true; NULL is not.
+    ///
+    /// # Errors
+    /// `Data` if the condition cannot be evaluated.
+    pub fn mask(&self, results: &RecordBatch) -> Result<BooleanArray> {
+        let mask = self.0.evaluate(results)?.into_array(results.num_rows())?;
+        Ok(true_mask(mask.as_boolean()))
+    }
+}
+
+/// NULL is not true; the kernel takes only masks that have NULLs.
+fn true_mask(mask: &BooleanArray) -> BooleanArray {
+    match mask.null_count() {
+        0 => mask.clone(),
+        _ => arrow::compute::prep_null_mask_filter(mask),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,9 @@ use datafusion::logical_expr::Expr;
 
 use super::assemble::Parts;
 use super::call::name_of;
-use super::dataflow::{Exclude, FrameExtent, FrameSpec, SlotSpec, TIME_COLUMN, WindowSpec};
+use super::dataflow::{
+    Exclude, FrameExtent, FrameSpec, GroupSpec, SlotSpec, TIME_COLUMN, WindowSpec,
+};
 use super::expression::any;
 use super::text::text;
 use crate::model::time::format_duration;
@@ -20,6 +22,7 @@ pub struct Description {
     /// `event_time - 30 seconds`
     pub watermark: String,
     pub filter: Option<String>,
+    pub having: Option<String>,
     pub keys: Vec<String>,
     /// `v0`, `v1`, … over the columns of the source.
     pub values: Vec<String>,
@@ -44,7 +47,12 @@ pub fn row_text(expr: &Expr) -> String {
     text(expr, &|_| None)
 }
 
-pub fn describe(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Description {
+pub fn describe(
+    parts: &Parts<'_>,
+    window: &WindowSpec,
+    posts: &[(String, Expr)],
+    having: Option<&Expr>,
+) -> Description {
     let source = &parts.checked.source;
     let watermark = &source.watermark;
     let delay = match watermark.delay_us {
@@ -79,6 +87,7 @@ pub fn describe(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]
         source: source.name.clone(),
         watermark: format!("{}{delay}", name_text(&watermark.column)),
         filter: parts.filter.as_ref().map(row_text),
+        having: having.map(|condition| text(condition, &known)),
         keys,
         values,
         frames,
@@ -188,19 +197,38 @@ fn slot_text(slot: &SlotSpec, values: &[String]) -> String {
     format!("{}({distinct}{argument}){nulls}{filter}", name_of(aggregate.kind))
 }
 
-/// Warnings and remarks.
-pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Vec<String> {
-    let WindowSpec::Trailing(spec) = window else { return Vec::new() };
+/// Whether the value depends on which row comes first.
+fn positional(slot: &SlotSpec) -> bool {
+    use crate::aggregate::kind::AggregateKind as K;
+    matches!(slot.aggregate.kind, K::FirstValue | K::LastValue)
+}
+
+fn group_notes(parts: &Parts<'_>, spec: &GroupSpec) -> Vec<String> {
     let mut notes = Vec::new();
     let event_time = name_text(&parts.checked.source.watermark.column);
-    let positional = |slot: &SlotSpec| {
-        use crate::aggregate::kind::AggregateKind as K;
-        matches!(slot.aggregate.kind, K::FirstValue | K::LastValue)
+    if spec.slots.iter().any(positional) {
+        notes.push(format!(
+            "warning: FIRST_VALUE and LAST_VALUE of events of equal {event_time} follow their \
+             place in the log (partition, offset)"
+        ));
+    }
+    if parts.keys.is_empty() {
+        notes.push("no key: one global entity".to_owned());
+    }
+    notes
+}
+
+/// Warnings and remarks.
+pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let spec = match window {
+        WindowSpec::Trailing(spec) => spec,
+        WindowSpec::Group(spec) => return group_notes(parts, spec),
     };
+    let event_time = name_text(&parts.checked.source.watermark.column);
     let untied = |slot: &SlotSpec| {
         let frame = &spec.frames[slot.frame];
-        let ordered = frame.is_rows() || frame.rows_max.is_some() || positional(slot);
-        frame.ties.is_empty() && (ordered || frame.exclude != Exclude::NoOthers)
+        frame.ties.is_empty() && (frame.is_rows() || positional(slot))
     };
     if spec.slots.iter().any(untied) {
         notes.push(format!(
@@ -216,6 +244,13 @@ pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -
                 | FrameExtent::Range { preceding_us: None, .. }
         )
     };
+    let chosen = |f: &FrameSpec| f.rows_max.is_some() || f.exclude != Exclude::NoOthers;
+    if spec.frames.iter().any(chosen) {
+        notes.push(format!(
+            "warning: EXCLUDE and MAXSIZE tell events of equal {event_time} apart by their place \
+             in the log (partition, offset)"
+        ));
+    }
     if spec.frames.iter().any(endless) {
         notes.push("warning: UNBOUNDED PRECEDING keeps every key for ever".to_owned());
     } else if spec.frames.iter().any(FrameSpec::is_rows) {

@@ -45,6 +45,9 @@ fn logical(plan: &FeaturePlan) -> Vec<String> {
     if let Some(filter) = &words.filter {
         lines.push(format!("where {filter}"));
     }
+    if let Some(having) = &words.having {
+        lines.push(format!("having {having}"));
+    }
     lines
 }
 
@@ -65,7 +68,11 @@ fn dataflow(plan: &FeaturePlan) -> Vec<String> {
         WindowSpec::Trailing(_) => {
             format!("trailing window: key {key}; frames {}", list(&words.frames))
         }
-        WindowSpec::Group(_) => format!("group window: key {key}; {}", list(&words.frames)),
+        WindowSpec::Group(_) => {
+            let having =
+                words.having.as_ref().map_or_else(String::new, |h| format!("; having {h}"));
+            format!("group window: key {key}; {}{having}", list(&words.frames))
+        }
     });
     let time = match &plan.time_column {
         TimeColumns::Event(time) => name_text(time),

@@ -54,6 +54,8 @@ pub struct Call {
 #[derive(Clone, Debug, Default)]
 pub struct Lowered {
     pub filter: Option<Expr>,
+    /// Over ROW and SLOT columns, group windows only.
+    pub having: Option<Expr>,
     /// Without the window bounds; `None` until an OVER or a GROUP BY said it.
     pub keys: Option<Vec<Expr>>,
     pub frames: Vec<FrameCall>,
@@ -73,7 +75,7 @@ pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery) -> Result<Lowered> {
 /// Numbers calls and frames by their first use in the SELECT; drops what nothing uses.
 fn in_select_order(parts: Lowered) -> Result<Lowered> {
     let mut order: Vec<String> = Vec::new();
-    for (_, expr) in &parts.outputs {
+    for expr in parts.outputs.iter().map(|(_, expr)| expr).chain(&parts.having) {
         any(expr, |part| {
             if let Expr::Column(column) = part
                 && is_slot(part)
@@ -85,6 +87,7 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
         });
     }
     let mut ordered = Lowered { filter: parts.filter, keys: parts.keys, ..Lowered::default() };
+    let having = parts.having.map(|having| (String::new(), having));
     let old = |name: &String| name.strip_prefix('a').and_then(|index| index.parse::<usize>().ok());
     for call in order.iter().filter_map(old).filter_map(|index| parts.calls.get(index)) {
         let mut call = call.clone();
@@ -97,7 +100,7 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
         }
         ordered.calls.push(call);
     }
-    for (name, expr) in parts.outputs {
+    for (name, expr) in parts.outputs.into_iter().chain(having) {
         let renamed = expr.transform_up(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
             match order.iter().position(|name| is_slot(&part) && *name == column.name) {
@@ -105,7 +108,13 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
                 None => Ok(Transformed::no(part)),
             }
         });
-        ordered.outputs.push((name, renamed.map_err(planning_error)?.data));
+        let renamed = renamed.map_err(planning_error)?.data;
+        // Every column of a feature has a name.
+        if name.is_empty() {
+            ordered.having = Some(renamed);
+        } else {
+            ordered.outputs.push((name, renamed));
+        }
     }
     Ok(ordered)
 }
@@ -136,10 +145,14 @@ impl Lowering<'_> {
             }
             LogicalPlan::Filter(filter) => {
                 let inputs = self.outputs(&filter.input)?;
-                if self.parts.keys.is_some() {
-                    return Err(Error::not_yet("a condition on the results of windows"));
-                }
                 let predicate = inline(&filter.predicate, filter.input.schema(), &inputs)?;
+                if self.parts.keys.is_some() {
+                    if self.checked.window.is_none() {
+                        return Err(Error::not_yet("a condition on the results of windows"));
+                    }
+                    self.parts.having = Some(predicate);
+                    return Ok(inputs);
+                }
                 self.parts.filter = Some(match self.parts.filter.take() {
                     Some(first) => first.and(predicate),
                     None => predicate,

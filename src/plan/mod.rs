@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
 //! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
+//! | `subquery` | sub-queries between a feature and its source |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
 //! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
@@ -39,4 +40,5 @@ mod output;
 mod relation;
 pub mod session;
 pub mod share;
+mod subquery;
 mod text;

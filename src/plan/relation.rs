@@ -86,6 +86,11 @@ fn encode(factor: &mut TableFactor) -> Result<()> {
         return Ok(());
     }
     let Some(call) = window_call(factor)? else { return Ok(()) };
+    if call.query.is_some() {
+        return Err(Error::not_yet("a sub-query as the input of a window in a plain query")
+            .with_hint("name the source; filter with WHERE beside GROUP BY")
+            .with_span(call.span));
+    }
     let query = parse_query(&format!("SELECT * FROM {}", call.table))?;
     if let TableFactor::Table { args: Some(args), .. } = factor
         && let Some(FunctionArg::Unnamed(first)) = args.args.first_mut()
@@ -111,7 +116,10 @@ fn table_of_encoded(factor: &TableFactor) -> Option<TableFactor> {
         return None;
     };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    select.from.first().map(|from| from.relation.clone())
+    let relation = &select.from.first()?.relation;
+    // Nothing but what `encode` writes.
+    let same = parse_query(&format!("SELECT * FROM {relation}")).is_ok_and(|plain| plain == *query);
+    same.then(|| relation.clone())
 }
 
 /// The window call of an encoded factor.

@@ -30,7 +30,8 @@ pub struct Member {
 }
 
 /// Groups plans that can share state, in the order of their first members. Trailing windows share
-/// when (source, filter, key) are equal; group windows when their shapes are too.
+/// when (source, filter, key) are equal; group windows when their shapes are too
+/// and neither has a HAVING.
 /// Failed expressions that several members share are counted for the first of them.
 pub fn merge(plans: Vec<FeaturePlan>) -> Result<Vec<StateGroup>> {
     let mut groups: Vec<StateGroup> = Vec::new();
@@ -58,7 +59,9 @@ impl StateGroup {
         same_rows
             && match (&self.window, &plan.window) {
                 (WindowSpec::Trailing(_), WindowSpec::Trailing(_)) => true,
-                (WindowSpec::Group(a), WindowSpec::Group(b)) => a.shape == b.shape,
+                (WindowSpec::Group(a), WindowSpec::Group(b)) => {
+                    a.shape == b.shape && a.having.is_none() && b.having.is_none()
+                }
                 _ => false,
             }
     }

@@ -50,6 +50,11 @@ pub fn marker(name: &str) -> Token {
     Token::Word(Word { value, quote_style, keyword: Keyword::NoKeyword })
 }
 
+/// Whether a function is one that no text can name.
+pub fn is_marker(name: &str) -> bool {
+    name.starts_with('\u{1}')
+}
+
 /// What EXCLUDE leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excluded {
@@ -253,6 +258,7 @@ pub fn frame_end(frame: &WindowFrame) -> Result<FrameEnd<'_>> {
 
 /// The place of the first clause in tokens that were rewritten.
 pub fn first_clause(tokens: &Tokens) -> Option<Span> {
-    let found = |t: &&TokenWithSpan| matches!(&t.token, Token::Word(word) if word.value.starts_with('\u{1}'));
+    let found =
+        |t: &&TokenWithSpan| matches!(&t.token, Token::Word(word) if is_marker(&word.value));
     tokens.list.iter().find(found).map(|t| span_of(t.span))
 }

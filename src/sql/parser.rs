@@ -447,6 +447,9 @@ impl<'a> StatementParser<'a> {
         let at = |n: usize| self.tokens.get(n).and_then(|t| bare_word(&t.token)).unwrap_or("");
         let before = index.saturating_sub(1);
         match (at(index), at(before)) {
+            ("exclude" | "maxsize", _) => error.with_hint(
+                "it stands behind a frame: RANGE UNBOUNDED PRECEDING EXCLUDE CURRENT ROW",
+            ),
             ("emit", _) => Error::not_supported("EMIT").with_hint(
                 "leave it out: current values are written at once, final rows at the watermark",
             ),

@@ -56,7 +56,10 @@ impl WindowKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowCall {
     pub kind: WindowKind,
+    /// Without parts if the input is a sub-query.
     pub table: ObjectName,
+    /// The sub-query that the window reads instead of a table.
+    pub query: Option<Box<Query>>,
     /// Qualifies the columns; without it they are qualified by the table's own name.
     pub alias: Option<TableAlias>,
     /// The event-time column.
@@ -161,19 +164,24 @@ fn read_call(
         Expr::Prefixed { value, .. } => value.as_ref(),
         other => other,
     };
-    let table = table_name(table).map_err(|error| error.at(table.span()))?;
+    let query = match table {
+        Expr::Subquery(query) => Some(query.clone()),
+        _ => None,
+    };
+    let table = match &query {
+        Some(_) => ObjectName(Vec::new()),
+        None => table_name(table).map_err(|error| error.at(table.span()))?,
+    };
     let time = time_column(time).map_err(|error| error.at(time.span()))?;
     let shape = shape(kind, slide, size, offset)?;
     let span = crate::sql::guard::START;
-    Ok(WindowCall { kind, table, alias, time, shape, partition: columns, span })
+    Ok(WindowCall { kind, table, query, alias, time, shape, partition: columns, span })
 }
 
 fn table_name(expr: &Expr) -> Result<ObjectName> {
     match expr {
         Expr::Identifier(ident) => Ok(ObjectName::from(vec![ident.clone()])),
         Expr::CompoundIdentifier(parts) => Ok(ObjectName::from(parts.clone())),
-        Expr::Subquery(_) => Err(Error::not_yet("a sub-query as the input of a window")
-            .with_hint("name the source; filter with WHERE beside GROUP BY")),
         other => Err(Error::usage(format!("expected the name of a source, found {other}"))),
     }
 }
@@ -358,14 +366,19 @@ fn legacy_call(select: &Select) -> Result<Option<LegacyCall>> {
     let Some(kind) = window_function(&name) else { return Ok(None) };
     let (table, alias) = match select.from.as_slice() {
         [table] if table.joins.is_empty() => match &table.relation {
-            TableFactor::Table { name, alias, args: None, .. } => (name.clone(), alias.clone()),
+            TableFactor::Table { name, alias, args: None, .. } => {
+                let name_of = |part: &ObjectNamePart| part.as_ident().cloned();
+                let parts: Vec<Ident> = name.0.iter().filter_map(name_of).collect();
+                (Expr::CompoundIdentifier(parts), alias.clone())
+            }
+            TableFactor::Derived { lateral: false, subquery, alias, .. } => {
+                (Expr::Subquery(subquery.clone()), alias.clone())
+            }
             _ => return Err(one_table(span)),
         },
         _ => return Err(one_table(span)),
     };
-    let name_of = |part: &ObjectNamePart| part.as_ident().cloned();
-    let parts: Vec<Ident> = table.0.iter().filter_map(name_of).collect();
-    let table_arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)));
+    let table_arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(table));
     let all: Vec<FunctionArg> = std::iter::once(table_arg).chain(args.iter().cloned()).collect();
     let call = read_call(kind, &all, alias).map_err(|error| error.with_span(span))?;
     Ok(Some(LegacyCall { name, args: args.to_vec(), call: WindowCall { span, ..call } }))
@@ -464,8 +477,9 @@ fn canonical(call: &WindowCall) -> TableFactor {
     let name = call.kind.name();
     let parts: Vec<Ident> =
         call.table.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-    let table = match parts.as_slice() {
-        [one] => Expr::Identifier(one.clone()),
+    let table = match (&call.query, parts.as_slice()) {
+        (Some(query), _) => Expr::Subquery(query.clone()),
+        (None, [one]) => Expr::Identifier(one.clone()),
         _ => Expr::CompoundIdentifier(parts),
     };
     let mut args = vec![table, Expr::Identifier(call.time.clone())];

@@ -61,6 +61,11 @@ pub struct Window {
     pub hi: u64,
 }
 
+impl Window {
+    /// Stands for no window.
+    pub const NOTHING: Self = Self { start: 0, end: 0, lo: 0, hi: 0 };
+}
+
 /// Windows to emit: which key each belongs to, its place in time, its panes.
 #[derive(Debug, Default)]
 pub struct Closing {

@@ -6,15 +6,43 @@ use super::super::trial::{
     value_types,
 };
 use super::*;
+use crate::aggregate::kind::AggregateSpec;
+use crate::plan::dataflow::{Having, SlotSpec};
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::Operator as Compare;
+use datafusion::physical_expr::expressions::{binary, col, lit};
 
 fn random_spec(random: &mut Random) -> GroupSpec {
     let all = value_types();
     let value_types: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&all)).collect();
-    GroupSpec {
+    let mut spec = GroupSpec {
         key_types: key_types(random),
         slots: slots(random, &value_types, 1),
         value_types,
         shape: random_shape(random),
+        having: None,
+    };
+    if random.one_in(3) {
+        spec.slots.insert(0, SlotSpec { frame: 0, aggregate: count() });
+        let schema = WindowSpec::Group(spec.clone()).result_schema();
+        let more = binary(col("a0", &schema).unwrap(), Compare::Gt, lit(MORE_THAN), &schema);
+        spec.having = Some(Having(more.unwrap()));
+    }
+    spec
+}
+
+/// With HAVING, windows have more rows than this.
+const MORE_THAN: i64 = 2;
+
+fn count() -> AggregateSpec {
+    AggregateSpec {
+        kind: AggregateKind::Count,
+        argument: None,
+        filter: None,
+        distinct: false,
+        ignore_nulls: false,
+        input: DataType::Null,
+        output: DataType::Int64,
     }
 }
 
@@ -41,8 +69,19 @@ fn windows(spec: &GroupSpec, key: &[Val], known: &[Row]) -> Vec<(i64, i64)> {
     let mut times: Vec<i64> =
         known.iter().filter(|row| row.key == key).map(|row| row.time).collect();
     times.sort_unstable();
+    let least = if spec.having.is_some() { MORE_THAN as usize + 1 } else { 1 };
+    let rows = |(start, end): &(i64, i64)| {
+        times.iter().filter(|time| (*start..*end).contains(time)).count()
+    };
+    let mut all = all_windows(spec, &times);
+    all.retain(|window| rows(window) >= least);
+    all
+}
+
+/// Every window that can have rows, oldest end first.
+fn all_windows(spec: &GroupSpec, times: &[i64]) -> Vec<(i64, i64)> {
     let (Some(first), Some(last)) = (times.first(), times.last()) else { return Vec::new() };
-    let all: Vec<(i64, i64)> = match spec.shape {
+    match spec.shape {
         WindowShape::Session { gap_us } => {
             let far = |pair: &[i64]| pair[1] - pair[0] >= gap_us;
             let mut sessions = vec![(*first, *first)];
@@ -52,7 +91,7 @@ fn windows(spec: &GroupSpec, key: &[Val], known: &[Row]) -> Vec<(i64, i64)> {
                     _ => sessions.push((pair[1], pair[1])),
                 }
             }
-            return sessions.into_iter().map(|(start, last)| (start, last + gap_us)).collect();
+            sessions.into_iter().map(|(start, last)| (start, last + gap_us)).collect()
         }
         WindowShape::Grid { slide_us, size_us, offset_us } => (first - size_us..=*last)
             .filter(|start| (start - offset_us).rem_euclid(slide_us) == 0)
@@ -63,9 +102,7 @@ fn windows(spec: &GroupSpec, key: &[Val], known: &[Row]) -> Vec<(i64, i64)> {
             .flat_map(|start| (1..=size_us / step_us).map(move |j| (start, start + j * step_us)))
             .collect(),
         WindowShape::Calendar { .. } => panic!("calendars are tested in `window`"),
-    };
-    let covered = |(start, end): &(i64, i64)| times.iter().any(|t| (*start..*end).contains(t));
-    all.into_iter().filter(covered).collect()
+    }
 }
 
 /// The result of one window of a key.

@@ -265,11 +265,6 @@ fn what_is_no_window_or_no_constant_interval_is_refused_with_the_reason() {
             "expected a constant interval, found 5 (hint: for example INTERVAL '10 minutes')",
         ),
         ("TUMBLE(t, ts + 1, INTERVAL '1' HOUR)", "expected the event-time column, found ts + 1"),
-        (
-            "TUMBLE((SELECT * FROM t), ts, INTERVAL '1' HOUR)",
-            "not supported yet: a sub-query as the input of a window \
-             (hint: name the source; filter with WHERE beside GROUP BY)",
-        ),
     ] {
         assert_eq!(error(&format!("SELECT count(*) FROM {from} {group}")), expected, "{from}");
     }
