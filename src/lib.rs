@@ -43,3 +43,5 @@ pub mod serve;
 pub mod verify;
 
 pub mod cli;
+
+pub mod api;

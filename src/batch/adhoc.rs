@@ -30,6 +30,7 @@ use crate::offline::store::Location;
 use crate::plan::dataflow::FeaturePlan;
 use crate::plan::session::statement_frame;
 use crate::source::admit::Compute;
+use crate::source::dead_topic;
 
 /// A source as ad-hoc SQL sees it.
 #[derive(Clone)]
@@ -87,8 +88,16 @@ impl Known {
         }
         for name in &references.dead_letters {
             let source = self.sources.get(name).ok_or_else(|| unknown("source", name))?;
-            let location = Location::resolve(&source.dead_letters)?;
             let table = format!("{DEAD_LETTERS_PREFIX}{name}");
+            if source.def.options.dead_letter_topic().is_some() {
+                let def = source.def.clone();
+                let letters = tokio::task::spawn_blocking(move || dead_topic::read::read(&def));
+                let letters = letters.await.map_err(|e| Error::internal(e.to_string()))??;
+                let letters = MemTable::try_new(dead_letter_schema(), vec![letters])?;
+                context.register_table(TableReference::bare(table), Arc::new(letters))?;
+                continue;
+            }
+            let location = Location::resolve(&source.dead_letters)?;
             reader::register(context, &table, &location, dead_letter_schema()).await?;
         }
         statement_frame(context, statement).await

@@ -27,7 +27,11 @@ pub fn source_difference(old: &SourceDef, new: &SourceDef) -> Difference {
         (was.format != is.format, "'format'"),
         (was.json != is.json, "'json.*'"),
         (was.startup != is.startup, "'scan.startup.*'"),
-        (was.partitioned_by != is.partitioned_by, "'partitioned.by'"),
+        // Dropping it only merges what partitions kept apart.
+        (
+            was.partitioned_by != is.partitioned_by && !is.partitioned_by.is_empty(),
+            "'partitioned.by'",
+        ),
         (was.max_future_us != is.max_future_us, "'max_future'"),
         (was.message_bytes_max != is.message_bytes_max, "'message.max_bytes'"),
         (was.datagen_rows != is.datagen_rows, "'rows'"),
@@ -35,9 +39,12 @@ pub fn source_difference(old: &SourceDef, new: &SourceDef) -> Difference {
     ];
     let compatible = [
         (was.properties != is.properties, "'properties.*'"),
+        (was.partitioned_by != is.partitioned_by, "'partitioned.by'"),
         (was.history != is.history, "'history'"),
         (was.archive != is.archive, "'archive'"),
         (was.dead_letter != is.dead_letter, "'dead_letter'"),
+        (was.dead_letter_max_ratio != is.dead_letter_max_ratio, "'dead_letter.max_ratio'"),
+        (was.skip_gaps != is.skip_gaps, "'on_gap'"),
         (was.idle_timeout_us != is.idle_timeout_us, "'idle_timeout'"),
         (was.datagen_rate != is.datagen_rate, "'rate'"),
     ];

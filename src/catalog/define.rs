@@ -372,6 +372,8 @@ fn source_options(create: &CreateSource, options: &Options) -> Result<SourceOpti
         history: options.text("history"),
         archive: typed.boolean("archive"),
         dead_letter: options.text("dead_letter"),
+        dead_letter_max_ratio: typed.ratio("dead_letter.max_ratio"),
+        skip_gaps: options.text("on_gap").as_deref() == Some("skip"),
         max_future_us: typed.duration("max_future")?,
         idle_timeout_us: typed.duration("idle_timeout")?,
         message_bytes_max: typed.bytes("message.max_bytes")?,
@@ -391,6 +393,18 @@ fn check_combinations(checked: &SourceOptions, options: &Options) -> Result<()> 
     if checked.archive && checked.history.is_none() {
         let error = Error::usage("'archive' = 'true' needs 'history', the URL to write to");
         return at(error, "archive");
+    }
+    if let Some(topic) = checked.dead_letter_topic() {
+        if checked.connector != Connector::Kafka {
+            let error = Error::usage("'dead_letter' = 'kafka:…' is for 'connector' = 'kafka'")
+                .with_hint("give a directory or s3://…");
+            return at(error, "dead_letter");
+        }
+        if checked.topic.as_deref() == Some(topic) {
+            let error = Error::usage("dead letters cannot go to the topic they come from")
+                .with_hint(format!("another topic, as in 'kafka:{topic}.dead'"));
+            return at(error, "dead_letter");
+        }
     }
     if checked.datagen_rate == Some(0) {
         return at(Error::usage("'rate' must be at least 1"), "rate");
@@ -424,6 +438,13 @@ impl Typed<'_> {
     fn count(&self, name: &str) -> Option<u64> {
         match self.0.value(name) {
             Some(OptionValue::Count(count)) => Some(count),
+            _ => None,
+        }
+    }
+
+    fn ratio(&self, name: &str) -> Option<f64> {
+        match self.0.value(name) {
+            Some(OptionValue::Ratio(share)) => Some(share),
             _ => None,
         }
     }

@@ -61,6 +61,10 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         online_key,
         offline,
         offline_interval_us,
+        log_share: match options.value("log") {
+            Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
+            _ => None,
+        },
         description: options.text("description"),
         owner: options.text("owner"),
         tags: options.text("tags"),

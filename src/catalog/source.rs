@@ -86,8 +86,12 @@ pub struct SourceOptions {
     /// URL of Parquet history; `None` = `path` for files, nothing for Kafka.
     pub history: Option<String>,
     pub archive: bool,
-    /// URL; `None` = `<home>/dead_letter/`.
+    /// URL, or `kafka:` and a topic; `None` = `<home>/dead_letter/`.
     pub dead_letter: Option<String>,
+    /// Reading stops when a larger share of a partition's newest records is not admitted.
+    pub dead_letter_max_ratio: Option<f64>,
+    /// `'on_gap' = 'skip'`: records that were deleted before they were read are passed over.
+    pub skip_gaps: bool,
     pub max_future_us: i64,
     pub idle_timeout_us: i64,
     pub message_bytes_max: usize,
@@ -95,6 +99,13 @@ pub struct SourceOptions {
     pub datagen_rows: Option<u64>,
     pub datagen_rate: Option<u64>,
     pub datagen_seed: u64,
+}
+
+impl SourceOptions {
+    /// The topic that dead letters are sent to; `None` = they are files.
+    pub fn dead_letter_topic(&self) -> Option<&str> {
+        self.dead_letter.as_deref()?.strip_prefix("kafka:")
+    }
 }
 
 /// A source: name, columns, watermark, options.

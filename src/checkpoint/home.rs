@@ -2,7 +2,7 @@
 //! and how commands find the engine that runs in it.
 //!
 //! ```text
-//! <home>/catalog.sql  engine.json  lock  checkpoints/  offline/  dead_letter/  demo/
+//! <home>/catalog.sql  engine.json  lock  checkpoints/  offline/  dead_letter/  log/  demo/
 //! ```
 //! The lock is the operating system's, so it goes away with the process; `engine.json` may
 //! outlive a crash and counts only while somebody holds the lock.
@@ -28,6 +28,9 @@ pub struct EngineInfo {
     pub pid: u32,
     /// `127.0.0.1:6566`; `None` with `--no-http`.
     pub http: Option<String>,
+    /// The certificate it serves with: PEM; `None` = without TLS.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
 }
 
 /// The right to run an engine in a home; given back when dropped.
@@ -61,6 +64,11 @@ impl Home {
 
     pub fn dead_letter(&self) -> PathBuf {
         self.path.join("dead_letter")
+    }
+
+    /// Values served, of features with the option `log`.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
     }
 
     pub fn demo(&self) -> PathBuf {
@@ -157,8 +165,8 @@ impl HomeLock {
     }
 
     /// Tells commands where the engine listens.
-    pub fn announce(&self, http: Option<String>) -> Result<()> {
-        let info = EngineInfo { pid: std::process::id(), http };
+    pub fn announce(&self, http: Option<String>, certificate: Option<PathBuf>) -> Result<()> {
+        let info = EngineInfo { pid: std::process::id(), http, certificate };
         let text =
             serde_json::to_vec(&info).map_err(|e| Error::internal(format!("engine.json: {e}")))?;
         let pending = self.home.path.join(".engine.json.pending");
@@ -201,7 +209,7 @@ mod tests {
         let home = Home::new(folder.path());
         let lock = home.lock().unwrap();
         assert_eq!(home.running().unwrap(), None);
-        lock.announce(Some("127.0.0.1:1".to_owned())).unwrap();
+        lock.announce(Some("127.0.0.1:1".to_owned()), None).unwrap();
         let info = home.running().unwrap().unwrap();
         assert_eq!((info.pid, info.http.as_deref()), (std::process::id(), Some("127.0.0.1:1")));
         drop(lock);

@@ -31,12 +31,23 @@ pub struct StateFile {
     pub checksum: String,
 }
 
-/// A state group: who shares it and what must not have changed to restore it.
+/// A feature as a member of a state group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberState {
+    pub version: u32,
+    /// Must not have changed to continue from the state.
+    pub fingerprint: String,
+    /// Its SELECT: the layout of the group follows from all members, also from one that is
+    /// dropped while others live on.
+    pub query: String,
+}
+
+/// A state group: who shares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupState {
-    pub fingerprint: String,
-    /// Features and their versions.
-    pub features: BTreeMap<String, u32>,
+    pub source: String,
+    /// By name of the feature.
+    pub members: BTreeMap<String, MemberState>,
     /// The watermark up to which the group's final rows are in files or state, µs.
     pub watermark: Option<i64>,
 }
@@ -46,6 +57,8 @@ pub struct GroupState {
 pub struct SourceState {
     /// The next offset to read, by partition.
     pub positions: BTreeMap<u32, i64>,
+    /// How many partitions the source had.
+    pub partitions: usize,
     /// Admission state per partition (watermarks, floors, counts), owned by `source`.
     pub admission: serde_json::Value,
     /// The committed watermark, µs.
@@ -154,6 +167,7 @@ pub(crate) mod tests {
                 "tx".to_owned(),
                 SourceState {
                     positions: BTreeMap::from([(0, 10), (1, i64::MAX)]),
+                    partitions: 2,
                     admission: serde_json::json!({"0": {"late": 1}}),
                     watermark: Some(i64::MIN),
                     ended: false,
@@ -162,8 +176,15 @@ pub(crate) mod tests {
             groups: BTreeMap::from([(
                 "g \"quoted\" é".to_owned(),
                 GroupState {
-                    fingerprint: "f".to_owned(),
-                    features: BTreeMap::from([("spend".to_owned(), 1)]),
+                    source: "tx".to_owned(),
+                    members: BTreeMap::from([(
+                        "spend".to_owned(),
+                        MemberState {
+                            version: 1,
+                            fingerprint: "f".to_owned(),
+                            query: "SELECT 1".to_owned(),
+                        },
+                    )]),
                     watermark: None,
                 },
             )]),

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use crate::checkpoint::manifest::{
     self, FORMAT, GroupState, Manifest, SourceState, StateFile, checksum,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::epoch::Epoch;
 use crate::offline::layout::segment;
 use crate::offline::store::{Location, Stores};
@@ -38,6 +38,8 @@ pub struct StateDraft {
     pub group: String,
     pub part: String,
     pub bytes: Bytes,
+    /// It comes on top of what `Draft::kept` has of this part.
+    pub adds: bool,
 }
 
 /// An epoch about to be committed.
@@ -48,6 +50,8 @@ pub struct Draft {
     pub sources: BTreeMap<String, SourceState>,
     pub groups: BTreeMap<String, GroupState>,
     pub state: Vec<StateDraft>,
+    /// Files of earlier epochs that hold state of this one.
+    pub kept: Vec<StateFile>,
     pub prepared: Vec<PreparedFile>,
     pub extra: serde_json::Value,
 }
@@ -85,22 +89,28 @@ impl CheckpointStore {
 
     /// Commits an epoch and publishes its output. An error of kind `Unavailable` or `Exhausted`
     /// before the commit point leaves the last epoch in force, and the same or a later epoch may
-    /// be tried again; [`Self::in_doubt`] tells when only a restart helps.
-    pub async fn commit(&mut self, draft: Draft) -> Result<()> {
+    /// be tried again; [`Self::in_doubt`] tells when only a restart helps. Gives back the state
+    /// files written now, in the order of the draft.
+    pub async fn commit(&mut self, draft: Draft) -> Result<Vec<StateFile>> {
         assert!(!self.doubtful, "after a commit in doubt the engine must recover");
         assert!(self.committed.is_none_or(|last| draft.epoch > last), "epochs only grow");
         assert!(draft.epoch > Epoch(0), "the first epoch is 1");
         let epoch = draft.epoch;
         let named = |e: Error| e.context(format!("checkpoint {}", epoch.0));
-        let manifest = self.write_state(draft).await.map_err(named)?;
+        let kept = draft.kept.len();
+        let mut manifest = self.write_state(draft).await.map_err(named)?;
         let bytes = manifest.encode()?;
         let name = manifest::file_name(epoch);
         if let Err(e) = self.location.files().create(&name, bytes.into()).await {
             self.doubtful = true;
+            if e.kind() == Kind::Fenced {
+                return Err(taken(&self.location, epoch));
+            }
             return Err(named(e).with_hint("start the engine again: it recovers by itself"));
         }
         self.committed = Some(epoch);
-        self.finish(&manifest).await.map_err(named)
+        self.finish(&manifest).await.map_err(named)?;
+        Ok(manifest.state.split_off(kept))
     }
 
     /// Whether the last commit may or may not have happened, or is not published: no further
@@ -141,8 +151,8 @@ impl CheckpointStore {
     }
 
     async fn write_state(&self, draft: Draft) -> Result<Manifest> {
-        let mut state = Vec::with_capacity(draft.state.len());
-        let mut paths = BTreeSet::new();
+        let mut state = draft.kept;
+        let mut paths: BTreeSet<String> = state.iter().map(|file| file.path.clone()).collect();
         for part in draft.state {
             let name = format!("{}-{}", segment(&part.group), segment(&part.part));
             // Group names are SQL text: kept short by their hash where they would not fit.
@@ -209,6 +219,14 @@ impl CheckpointStore {
         }
         Ok(())
     }
+}
+
+fn taken(location: &Location, epoch: Epoch) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("another engine has committed epoch {} to {}", epoch.0, location.url()),
+    )
+    .with_hint("one engine per checkpoint directory: stop the other, or give this one its own")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::cli::engine::{At, BackfillEnd, Pace, Until};
+use crate::cli::engine::{At, BackfillEnd, HttpOptions, Pace, Until};
 use crate::model::time::EventTime;
 
 const LONG_ABOUT: &str = "\
@@ -99,6 +99,8 @@ pub enum Command {
     Get(GetArgs),
     /// Print sources, features, watermarks and the last checkpoint
     Status(StatusArgs),
+    /// Show what a source did not admit, and why; send repaired records again
+    DeadLetters(DeadLettersArgs),
     /// Send the rows of a file, or generated ones, to a Kafka topic as JSON messages
     Produce(ProduceArgs),
     /// Show the whole path on generated data, with no server at all
@@ -180,6 +182,21 @@ pub struct RunArgs {
     /// Serve no HTTP
     #[arg(long, conflicts_with = "http")]
     pub no_http: bool,
+    /// Serve other machines although there are no tokens
+    #[arg(long)]
+    pub insecure: bool,
+    /// File of bearer tokens that may read, one per line (also: SKEWLESS_READ_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub read_tokens: Vec<PathBuf>,
+    /// File of bearer tokens that may also change definitions (also: SKEWLESS_ADMIN_TOKEN)
+    #[arg(long, value_name = "FILE")]
+    pub admin_tokens: Vec<PathBuf>,
+    /// Serve HTTPS with this certificate (PEM, the server's own first)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Parallel pipelines; results do not depend on it [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub lanes: Option<u16>,
@@ -272,6 +289,63 @@ pub struct StatusArgs {
     pub format: ResultFormat,
 }
 
+const DEAD_LETTERS_HELP: &str = "\
+Examples:
+  skewless dead-letters transactions --summary
+  skewless dead-letters transactions --reason decode --limit 20
+  skewless dead-letters transactions --reason decode --format ndjson > broken.ndjson
+  skewless dead-letters transactions --replay repaired.ndjson --dry-run
+
+A file to replay has one JSON object per line: 'partition' and 'offset' of the dead letter, and
+'raw', the repaired message, as a text or as an object. It is appended to the partition it came
+from, with the header skewless.origin; replaying a file twice sends nothing twice. Nothing is sent
+if any message would be a dead letter again. Late records cannot be replayed: what they would
+change is final.";
+
+/// Why a record was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ReasonArg {
+    Decode,
+    EventTime,
+    Future,
+    Late,
+}
+
+impl ReasonArg {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::EventTime => "event_time",
+            Self::Future => "future",
+            Self::Late => "late",
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = DEAD_LETTERS_HELP)]
+pub struct DeadLettersArgs {
+    pub source: String,
+    /// Only those with this reason
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<ReasonArg>,
+    /// At most so many, in order of partition and offset [default: 100 in a table, else all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// One line per reason instead of one per record
+    #[arg(long)]
+    pub summary: bool,
+    #[arg(long, default_value = "table")]
+    pub format: ResultFormat,
+    /// Send the repaired records of this file to the source's topic; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["reason", "limit", "summary", "format"])]
+    pub replay: Option<String>,
+    /// With --replay: check everything, send nothing
+    #[arg(long, requires = "replay")]
+    pub dry_run: bool,
+}
+
 const PRODUCE_HELP: &str = "\
 Examples:
   skewless produce transactions.ndjson --topic transactions --key user_id --partitions 4
@@ -317,6 +391,19 @@ pub struct ProduceArgs {
     /// A property for the producer, as librdkafka names it (may be repeated)
     #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
+}
+
+impl RunArgs {
+    /// Where to serve; `None` = nowhere.
+    pub fn http(&self) -> Option<HttpOptions> {
+        (!self.no_http).then(|| HttpOptions {
+            address: self.http,
+            insecure: self.insecure,
+            read_tokens: self.read_tokens.clone(),
+            admin_tokens: self.admin_tokens.clone(),
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+        })
+    }
 }
 
 impl ProduceArgs {

@@ -78,6 +78,12 @@ pub trait Engine: Send + Sync {
         stop: &Stop,
     ) -> Result<ProduceSummary>;
 
+    /// The dead letters of a source.
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output>;
+
+    /// Sends repaired dead letters to the source's topic, each once.
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary>;
+
     /// Compares the final rows that `run` stored for a feature with those below `url`, as
     /// multisets, bit by bit.
     async fn compare(&self, feature: &str, url: &str) -> Result<Comparison>;
@@ -155,10 +161,31 @@ pub struct RunOptions {
     pub features: Vec<String>,
     pub until: Option<Until>,
     /// `None` = no HTTP.
-    pub http: Option<std::net::SocketAddr>,
+    pub http: Option<HttpOptions>,
     /// `None` = the number of cores.
     pub lanes: Option<usize>,
     pub checkpoint_interval: Duration,
+}
+
+/// Where HTTP is served, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    pub address: std::net::SocketAddr,
+    /// Serve other machines although there are no tokens.
+    pub insecure: bool,
+    /// Files of tokens that may read, and that may also change definitions.
+    pub read_tokens: Vec<PathBuf>,
+    pub admin_tokens: Vec<PathBuf>,
+    /// Certificate and private key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl HttpOptions {
+    /// Without tokens and TLS.
+    pub fn plain(address: std::net::SocketAddr) -> Self {
+        let (read_tokens, admin_tokens) = (Vec::new(), Vec::new());
+        Self { address, insecure: false, read_tokens, admin_tokens, tls: None }
+    }
 }
 
 /// What became of the records of all sources.
@@ -326,6 +353,42 @@ pub struct ProduceOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProduceSummary {
     pub rows: u64,
+}
+
+/// How dead letters are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterView {
+    /// The columns that fit on a screen, records cut.
+    People,
+    /// Every column, records whole.
+    Whole,
+    /// One row per reason.
+    Summary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterOptions {
+    pub source: String,
+    pub reason: Option<&'static str>,
+    pub limit: Option<u64>,
+    pub view: DeadLetterView,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOptions {
+    pub source: String,
+    /// One JSON object per line.
+    pub text: String,
+    /// Check, and send nothing.
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplaySummary {
+    pub sent: usize,
+    /// Not sent, because an earlier replay did.
+    pub there: usize,
+    pub topic: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub mod args;
 pub mod command;
 pub mod console;
 pub mod engine;
-mod local;
+pub(crate) mod local;
 pub mod log;
 pub mod progress;
 pub mod repl;
@@ -108,6 +108,7 @@ async fn dispatch(
         Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
         Command::Get(args) => command::get::run(&args, &mut session).await,
         Command::Status(args) => command::status::run(&args, &mut session).await,
+        Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
         Command::Produce(args) => command::produce::run(&args, &mut session).await,
         Command::TrainingSet(_) | Command::Demo(_) => {
             Err(Error::internal("handled before an engine is opened").into())

@@ -427,6 +427,6 @@ impl FieldIndex {
 }
 
 #[cfg(test)]
-mod poison;
+pub(crate) mod poison;
 #[cfg(test)]
 mod tests;

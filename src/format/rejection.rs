@@ -21,6 +21,12 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason of this text.
+    pub fn of(text: &str) -> Option<Self> {
+        let all = [Self::Decode, Self::EventTime, Self::Future, Self::Late];
+        all.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// The text in dead letters, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::offline::store::{FileEntry, Files};
 
 /// The files below one directory, which is made when the first file is written.
@@ -42,7 +42,13 @@ impl LocalFiles {
                 )
                 .with_hint("check the disk, then start the engine again"));
             }
-            work(&this, &full).map_err(|e| Error::from(e).context(full.display()))
+            work(&this, &full).map_err(|e| {
+                match e.kind() {
+                    ErrorKind::AlreadyExists => Error::new(Kind::Fenced, "exists already"),
+                    _ => Error::from(e),
+                }
+                .context(full.display())
+            })
         });
         done.await.map_err(|e| Error::internal(format!("file work did not finish: {e}")))?
     }

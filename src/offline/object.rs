@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::offline::store::{FileEntry, Files};
 
 /// The objects below one prefix.
@@ -48,8 +48,12 @@ impl Files for ObjectFiles {
 
     async fn create(&self, path: &str, bytes: Bytes) -> Result<()> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        self.store.put_opts(&self.full(path)?, bytes.into(), options).await?;
-        Ok(())
+        match self.store.put_opts(&self.full(path)?, bytes.into(), options).await {
+            Err(object_store::Error::AlreadyExists { path, .. }) => {
+                Err(Error::new(Kind::Fenced, format!("{path} exists already")))
+            }
+            done => done.map(|_| ()).map_err(Error::from),
+        }
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {

@@ -6,6 +6,7 @@
 //! with growing pauses until [`RETRY_FOR`] is over: writes are safe to repeat. Must never print a
 //! password, and never hold more than one pipeline of rendered commands.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -18,7 +19,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::model::time::EventTime;
 use crate::online::store::{
-    OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
+    Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
 };
 use crate::online::text::{read_text, shown, write_text};
 
@@ -40,11 +41,21 @@ const CALLS_PER_PIPELINE: usize = 16;
 /// Hashes read in one pipeline.
 const READS_PER_PIPELINE: usize = 256;
 
-/// KEYS: the hashes. ARGV: version field, version, as-of field, number of columns n, the columns,
-/// then per hash: as-of, n marks (`1` value, `0` NULL), n values. Returns how many were applied.
+/// KEYS: the mark, then the hashes. ARGV: generation, number of positions m, m pairs of partition
+/// and offset, then version field, version, as-of field, number of columns n, the columns, then
+/// per hash: as-of, n marks (`1` value, `0` NULL), n values. Returns how many were applied, -1
+/// where nobody has claimed the feature, -2 where a later generation has.
 /// Numbers are compared as digits (a Lua number holds 53 bits), times as text of equal length.
 const WRITE: &str = r"
-local version_field, version, as_of_field, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local mark = KEYS[1]
+local generation = redis.call('HGET', mark, 'generation')
+if not generation then return -1 end
+if #generation > #ARGV[1] or (#generation == #ARGV[1] and generation > ARGV[1]) then return -2 end
+local m = tonumber(ARGV[2])
+for i = 1, m do redis.call('HSET', mark, ARGV[1 + 2 * i], ARGV[2 + 2 * i]) end
+local base = 2 + 2 * m
+local version_field, version, as_of_field = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3]
+local n = tonumber(ARGV[base + 4])
 local function newer(a, b)
   local next_a, next_b = string.gmatch(a, '%d+'), string.gmatch(b, '%d+')
   for _ = 1, 3 do
@@ -63,18 +74,18 @@ local function before(a, b)
   if #a ~= #b then a, b = wide(a), wide(b) end
   return a < b
 end
-local applied, at = 0, 5 + n
-for k = 1, #KEYS do
+local applied, at = 0, base + 5 + n
+for k = 2, #KEYS do
   local key, as_of, marks = KEYS[k], ARGV[at], ARGV[at + 1]
   local old = redis.call('HMGET', key, version_field, as_of_field)
   if (not old[1] or newer(version, old[1])) and not (old[2] and before(as_of, old[2])) then
     local set, gone = {version_field, version, as_of_field, as_of}, {}
     for i = 1, n do
       if string.byte(marks, i) == 49 then
-        set[#set + 1] = ARGV[4 + i]
+        set[#set + 1] = ARGV[base + 4 + i]
         set[#set + 1] = ARGV[at + 1 + i]
       else
-        gone[#gone + 1] = ARGV[4 + i]
+        gone[#gone + 1] = ARGV[base + 4 + i]
       end
     end
     for i = 1, #set, 1000 do
@@ -90,10 +101,23 @@ end
 return applied
 ";
 
+/// KEYS: the mark. ARGV: generation. Returns 1, or -2 where a later one has claimed the feature.
+const CLAIM: &str = r"
+local generation = redis.call('HGET', KEYS[1], 'generation')
+if generation and (#generation > #ARGV[1] or
+    (#generation == #ARGV[1] and generation > ARGV[1])) then return -2 end
+redis.call('HSET', KEYS[1], 'generation', ARGV[1])
+return 1
+";
+/// What the scripts answer.
+const UNCLAIMED: i64 = -1;
+const OUTDATED: i64 = -2;
+
 /// A Redis server.
 pub struct RedisStore {
     connection: ConnectionManager,
     script: Script,
+    claim: Script,
     /// The URL without secrets, for messages.
     shown_url: String,
 }
@@ -140,7 +164,7 @@ impl RedisStore {
             .set_max_delay(PAUSE_MAX)
             .set_number_of_retries(1);
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(wrong)?;
-        Ok(Self { connection, script: Script::new(WRITE), shown_url })
+        Ok(Self { connection, script: Script::new(WRITE), claim: Script::new(CLAIM), shown_url })
     }
 
     /// Sends a pipeline until it is answered, it fails for good, or time is up.
@@ -157,7 +181,8 @@ impl RedisStore {
             if no_script {
                 // Never fails for good by itself: the pipeline is sent again either way.
                 let loaded = self.script.load_async(&mut connection).await;
-                if loaded.is_ok() && began.elapsed() < RETRY_FOR {
+                let claim = self.claim.load_async(&mut connection).await;
+                if loaded.is_ok() && claim.is_ok() && began.elapsed() < RETRY_FOR {
                     continue;
                 }
             }
@@ -193,9 +218,13 @@ impl RedisStore {
     /// One call of the write script for some of the rows.
     fn call(&self, head: &Head, entities: &[Entity]) -> Cmd {
         let mut cmd = ::redis::cmd("EVALSHA");
-        cmd.arg(self.script.get_hash()).arg(entities.len());
+        cmd.arg(self.script.get_hash()).arg(1 + entities.len()).arg(&head.mark);
         for entity in entities {
             cmd.arg(&entity.key);
+        }
+        cmd.arg(head.generation).arg(head.positions.len());
+        for (partition, offset) in &head.positions {
+            cmd.arg(partition).arg(offset);
         }
         cmd.arg(&head.version_field).arg(&head.version).arg(&head.as_of_field);
         cmd.arg(head.columns.len());
@@ -214,6 +243,14 @@ impl RedisStore {
     }
 }
 
+fn fenced(feature: &OnlineFeature, url: &str) -> Error {
+    Error::new(
+        Kind::Fenced,
+        format!("another engine has taken over feature '{}' in redis {url}", feature.name),
+    )
+    .with_hint("stop one of them, or give them different 'online.key' templates")
+}
+
 /// Whether the error may be gone on the next try.
 fn passing(error: &RedisError) -> bool {
     use ServerErrorKind as S;
@@ -228,6 +265,10 @@ fn passing(error: &RedisError) -> bool {
 
 /// What all rows of a write share.
 struct Head {
+    mark: String,
+    generation: u64,
+    /// Only in the first call.
+    positions: Vec<(u32, i64)>,
     version_field: String,
     version: String,
     as_of_field: String,
@@ -278,6 +319,7 @@ impl OnlineStore for RedisStore {
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
+        positions: &[(u32, i64)],
     ) -> Result<Written> {
         let by_name = |name: &String| column(rows, name);
         let keys = feature.key_columns.iter().map(by_name).map(|c| c.cloned());
@@ -287,7 +329,10 @@ impl OnlineStore for RedisStore {
         let values = names.iter().map(by_name).collect::<Result<Vec<_>>>()?;
         let times = as_of_column(rows)?;
         let per_call = (VALUES_PER_CALL / names.len().max(1)).clamp(1, ENTITIES_PER_CALL);
-        let head = Head {
+        let mut head = Head {
+            mark: feature.mark_key(),
+            generation: version.generation,
+            positions: positions.to_vec(),
             version_field: version_field(&feature.name),
             version: version.to_string(),
             as_of_field: as_of_field(&feature.name),
@@ -309,15 +354,54 @@ impl OnlineStore for RedisStore {
                 if !entities.is_empty() {
                     sent += entities.len() as u64;
                     pipeline.add_command(self.call(&head, &entities));
+                    head.positions.clear();
                 }
             }
             if !pipeline.is_empty() {
-                let applied: u64 = self.send::<u64>(&pipeline).await?.iter().sum();
+                let answers = self.send::<i64>(&pipeline).await?;
+                if answers.contains(&OUTDATED) {
+                    return Err(fenced(feature, &self.shown_url));
+                }
+                if answers.contains(&UNCLAIMED) {
+                    written.lost = true;
+                    return Ok(written);
+                }
+                let applied: u64 = answers.into_iter().map(|n| n.max(0) as u64).sum();
                 written.applied += applied;
                 written.stale += sent - applied.min(sent);
             }
         }
         Ok(written)
+    }
+
+    async fn mark(&self, feature: &OnlineFeature) -> Result<Option<Mark>> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("HGETALL").arg(feature.mark_key());
+        let found = self.send::<BTreeMap<String, String>>(&pipeline).await?;
+        let Some(fields) = found.into_iter().next().filter(|fields| !fields.is_empty()) else {
+            return Ok(None);
+        };
+        let wrong = || Error::data(format!("`{}` in Redis is not ours", feature.mark_key()));
+        let mut mark = Mark::default();
+        for (field, value) in fields {
+            if field == "generation" {
+                mark.generation = value.parse().map_err(|_| wrong())?;
+            } else {
+                let partition = field.parse().map_err(|_| wrong())?;
+                mark.positions.insert(partition, value.parse().map_err(|_| wrong())?);
+            }
+        }
+        Ok(Some(mark))
+    }
+
+    async fn claim(&self, feature: &OnlineFeature, generation: u64) -> Result<()> {
+        let mut pipeline = Pipeline::new();
+        let call = pipeline.cmd("EVALSHA").arg(self.claim.get_hash());
+        call.arg(1).arg(feature.mark_key()).arg(generation);
+        match self.send::<i64>(&pipeline).await?.contains(&OUTDATED) {
+            true => Err(fenced(feature, &self.shown_url)),
+            false => Ok(()),
+        }
     }
 
     async fn read(

@@ -2,6 +2,7 @@
 //! and gives them back. Called by `runtime` (writes) and `serve`/`cli` (reads).
 //! An implementation must never let an older version replace a newer one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use crate::online::key_layout::KeyTemplate;
 use crate::online::text::has_text;
 use crate::plan::dataflow::FeaturePlan;
 
-/// Orders the writes of one home: generation (grows when the engine falls back to an older
-/// checkpoint), epoch, sequence within the epoch. As text `generation.epoch.sequence`.
+/// Orders the writes of one home: generation (grows with every start of the engine), epoch,
+/// sequence within the epoch. As text `generation.epoch.sequence`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     pub generation: u64,
@@ -52,6 +53,8 @@ pub struct OnlineFeature {
     pub key_columns: Vec<String>,
     /// The value columns, all nullable.
     pub values: SchemaRef,
+    /// `online.key` as written: with the name, what tells one writer's hashes from another's.
+    template: String,
 }
 
 impl OnlineFeature {
@@ -80,7 +83,13 @@ impl OnlineFeature {
             key: KeyTemplate::parse(template, name, key_columns)?,
             key_columns: key_columns.to_vec(),
             values: Arc::new(Schema::new(fields)),
+            template: template.to_owned(),
         })
+    }
+
+    /// The key under which a store keeps the [`Mark`] of the feature.
+    pub fn mark_key(&self) -> String {
+        format!("_skewless:{}:{}", self.name, self.template)
     }
 
     /// The online side of a plan; `template` is the feature's `online.key`.
@@ -99,6 +108,19 @@ pub struct Written {
     pub stale: u64,
     /// Rows with a NULL in the key: never written.
     pub null_keys: u64,
+    /// The store no longer knows who writes the feature: it has come back empty. Nothing was
+    /// written; [`OnlineStore::claim`] it and write every entity anew.
+    pub lost: bool,
+}
+
+/// What a store remembers of the engine that writes a feature.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Writers of an older generation are refused.
+    pub generation: u64,
+    /// Of each partition of the feature's source, the offset (exclusive) up to which rows may be
+    /// in the values.
+    pub positions: BTreeMap<u32, i64>,
 }
 
 impl std::ops::AddAssign for Written {
@@ -106,6 +128,7 @@ impl std::ops::AddAssign for Written {
         self.applied += other.applied;
         self.stale += other.stale;
         self.null_keys += other.null_keys;
+        self.lost |= other.lost;
     }
 }
 
@@ -125,6 +148,8 @@ pub struct OnlineRow {
 ///   smaller: all values, the removal of NULLs and both marks in one step, or nothing.
 /// - Repeating a write changes nothing. After an error any subset of the rows is applied; the
 ///   caller repeats the whole write.
+/// - `positions` are remembered before the first row is applied.
+/// - A writer whose generation is older than the one that claimed the feature gets `Fenced`.
 /// - Rows with a NULL key are counted, never written.
 #[async_trait]
 pub trait OnlineStore: Send + Sync + fmt::Debug {
@@ -135,7 +160,15 @@ pub trait OnlineStore: Send + Sync + fmt::Debug {
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
+        positions: &[(u32, i64)],
     ) -> Result<Written>;
+
+    /// Who writes a feature and how far; `None` if nobody has claimed it.
+    async fn mark(&self, feature: &OnlineFeature) -> Result<Option<Mark>>;
+
+    /// Makes `generation` the only one that may write a feature; `Fenced` if a later one has
+    /// claimed it.
+    async fn claim(&self, feature: &OnlineFeature, generation: u64) -> Result<()>;
 
     /// The stored values, one per row of the key columns, in order; `None` if there is none.
     async fn read(

@@ -142,9 +142,31 @@ pub fn write_json(array: &dyn Array, row: usize, out: &mut String) -> Result<()>
     Ok(())
 }
 
-/// Appends a JSON string literal.
+/// Appends a JSON string literal. No tree of JSON values in between: this is on the path of every
+/// answer.
 pub fn write_json_string(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
 }
 
 /// Cuts a quoted value to what an error message may show.
@@ -212,8 +234,9 @@ fn read_lists<O: OffsetSizeTrait>(texts: &[Option<String>], item: &FieldRef) -> 
     Ok(Arc::new(GenericListArray::<O>::try_new(item.clone(), offsets, values, Some(nulls))?))
 }
 
-/// Appends the text of every element: strings unquoted, everything else as written.
-fn split_json_list(text: &str, items: &mut Vec<Option<String>>) -> Option<()> {
+/// Appends the text of every element of a JSON list: strings unquoted, everything else as
+/// written, `None` for null. `None` if the text is not a JSON list.
+pub fn split_json_list(text: &str, items: &mut Vec<Option<String>>) -> Option<()> {
     let mut json = jiter::Jiter::new(text.as_bytes());
     let mut next = json.next_array().ok()?;
     while let Some(peek) = next {

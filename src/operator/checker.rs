@@ -112,6 +112,10 @@ impl Operator for Checker {
         Ok(())
     }
 
+    fn touch_all(&mut self) {
+        self.inner.touch_all();
+    }
+
     fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
         let drained = self.inner.drain_current()?;
         if let Some(batch) = &drained {

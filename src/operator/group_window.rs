@@ -22,8 +22,10 @@ mod sorted;
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{cast, take};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
 
 pub use self::panes::Window;
@@ -425,6 +427,19 @@ impl Operator for GroupWindow {
         self.sorted_batch(step, finish, out)
     }
 
+    fn touch_all(&mut self) {
+        if !self.current {
+            return;
+        }
+        for slot in self.index.sorted() {
+            let panes = &mut self.keys[slot as usize];
+            if !panes.touched {
+                panes.touched = true;
+                self.touched.push(slot);
+            }
+        }
+    }
+
     fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
         let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {
@@ -435,7 +450,14 @@ impl Operator for GroupWindow {
         for slot in &touched {
             self.keys[*slot as usize].touched = false;
         }
-        Ok(Some(self.result_batch(self.index.gather(&touched)?, times_of(&windows), slots)?))
+        // A key touched by `touch_all` may not have a closed window yet.
+        let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
+        let batch = self.result_batch(self.index.gather(&touched)?, times_of(&windows), slots)?;
+        match closed.true_count() {
+            0 => Ok(None),
+            all if all == batch.num_rows() => Ok(Some(batch)),
+            _ => Ok(Some(filter_record_batch(&batch, &closed)?)),
+        }
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {

@@ -274,6 +274,19 @@ impl Operator for HavingWindow {
         Ok(())
     }
 
+    fn touch_all(&mut self) {
+        if !self.current {
+            return;
+        }
+        for slot in self.index.sorted() {
+            let key = &mut self.keys[slot as usize];
+            if !key.touched {
+                key.touched = true;
+                self.touched.push(slot);
+            }
+        }
+    }
+
     fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
         let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {

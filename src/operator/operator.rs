@@ -52,6 +52,9 @@ pub trait Operator: Send {
     /// current front.
     fn drain_current(&mut self) -> Result<Option<RecordBatch>>;
 
+    /// Every key counts as touched since the last `drain_current`.
+    fn touch_all(&mut self);
+
     /// `f(key, t)` for each row of `keys` and `times` (semantics §4): a result batch with one row
     /// per request, in order, and whether the key is known (`present`). Columns anchored at a
     /// row are NULL when there is none.
@@ -71,6 +74,14 @@ pub trait Operator: Send {
 
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;
+
+    /// What changed since the last call, as a snapshot that [`overlay`] puts over an older one;
+    /// `None` where the operator cannot tell and all of it must be taken.
+    ///
+    /// [`overlay`]: crate::state::overlay::overlay
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        Ok(None)
+    }
 
     /// Adds the shards of a snapshot to a fresh operator (may be called once per shard).
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;

@@ -468,6 +468,19 @@ impl Operator for TrailingWindow {
         self.sorted_batch(step, finish, out)
     }
 
+    fn touch_all(&mut self) {
+        if self.current.is_none() {
+            return;
+        }
+        for slot in self.index.sorted() {
+            let key = &mut self.keys[slot as usize];
+            if !key.touched && !key.buffer.is_empty() {
+                key.touched = true;
+                self.touched.push(slot);
+            }
+        }
+    }
+
     fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
         let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {

@@ -62,6 +62,8 @@ pub fn transactions() -> SourceDef {
         history: None,
         archive: false,
         dead_letter: None,
+        dead_letter_max_ratio: None,
+        skip_gaps: false,
         max_future_us: 0,
         idle_timeout_us: 0,
         message_bytes_max: 0,

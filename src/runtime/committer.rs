@@ -4,7 +4,8 @@
 //! A barrier enters at the ingest threads and follows the rows. Messages of a thread that has
 //! passed the barrier already belong to the next epoch and wait in `held`; when the last barrier
 //! message is in, outputs, state and positions are one consistent cut and are committed in the
-//! order of semantics §6: outputs staged → state durable → manifest → outputs published.
+//! order of semantics §6: outputs staged → state durable → manifest → outputs published. That is
+//! written beside the stream: rows that come meanwhile wait in `held` too, up to a limit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,20 +14,22 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::checkpoint::store::CheckpointStore;
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::limits::HELD_BYTES_MAX;
 use crate::model::epoch::Epoch;
 use crate::runtime::ingest::Control;
-use crate::runtime::lane::CellId;
+use crate::runtime::lane::CellState;
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
-use crate::runtime::saved;
+use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, stopped};
 use crate::source::admit::AdmissionState;
-use crate::state::snapshot::Snapshot;
 
 /// How an engine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,34 +48,81 @@ pub enum Request {
     Checkpoint(oneshot::Sender<Result<Epoch>>),
 }
 
-/// Everything the committer needs.
-pub struct Committer {
-    pub pipeline: Arc<Pipeline>,
-    pub lanes: usize,
-    pub messages: mpsc::Receiver<CommitMessage>,
-    pub requests: mpsc::Receiver<Request>,
-    pub ingest: Vec<Sender<Control>>,
+/// Where everything is written; away while an epoch is.
+pub struct Stores {
     pub outputs: Outputs,
     pub checkpoints: CheckpointStore,
+    /// The state files that the next epoch adds to.
+    pub chain: Chain,
+}
+
+/// What a committer starts from.
+pub struct CommitterStart {
+    pub pipeline: Arc<Pipeline>,
+    pub lanes: usize,
+    pub ingest: Vec<Sender<Control>>,
     pub progress: Arc<Progress>,
-    pub interval: Duration,
     pub generation: u64,
     /// The newest committed epoch.
     pub epoch: Epoch,
+    /// What earlier runs left of sources that do not run now.
+    pub parked: Parked,
+    pub homes: KeyHomes,
     /// Stop in this way once every source has reached its end.
     pub at_end: Option<Stop>,
+}
+
+/// What a committer reacts to.
+#[derive(Debug)]
+pub enum Event {
+    Request(Request),
+    Message(CommitMessage),
+    /// The checkpoint interval is over.
+    Tick,
+}
+
+/// Collects and commits.
+pub struct Committer {
+    from: CommitterStart,
+    parked: Arc<Parked>,
+    epoch: Epoch,
+    phase: Phase,
+    /// `None` while an epoch is written.
+    stores: Option<Stores>,
+    pending: Option<Pending>,
+    writing: Option<Writing>,
+    /// Rows that belong to the epoch after the one that is written.
+    held: Vec<CommitMessage>,
+    held_bytes: usize,
+    asked: Vec<oneshot::Sender<Result<Epoch>>>,
+    /// A barrier is wanted as soon as one can start.
+    want: bool,
+    reached: BTreeSet<usize>,
 }
 
 /// A barrier under way.
 struct Pending {
     epoch: Epoch,
+    /// When it began: a stop asked for later needs a barrier of its own.
+    phase: Phase,
     /// (lane, source) that have not passed yet.
     lanes: BTreeSet<(usize, usize)>,
     /// Sources whose ingest thread has not passed yet.
     sources: BTreeSet<usize>,
-    state: Vec<(usize, CellId, Snapshot)>,
-    admission: Vec<(usize, AdmissionState)>,
+    /// (lane, cell).
+    state: Vec<(usize, CellState)>,
+    /// (source, its partitions, admission).
+    admission: Vec<(usize, usize, AdmissionState)>,
     held: Vec<CommitMessage>,
+}
+
+/// An epoch being written.
+struct Writing {
+    epoch: Epoch,
+    phase: Phase,
+    /// Callers that are answered when it is done.
+    asked: Vec<oneshot::Sender<Result<Epoch>>>,
+    task: JoinHandle<(Stores, Result<()>)>,
 }
 
 /// Where the committer is on its way to an end.
@@ -86,166 +136,268 @@ enum Phase {
 }
 
 impl Committer {
-    /// Runs until a stop is complete or something failed. Returns the last committed epoch.
-    pub async fn run(mut self) -> Result<Epoch> {
-        let mut timer = tokio::time::interval(self.interval);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        timer.tick().await;
-        let mut pending: Option<Pending> = None;
-        let mut phase = Phase::Running;
-        let mut asked: Vec<oneshot::Sender<Result<Epoch>>> = Vec::new();
-        let mut reached = BTreeSet::new();
-        loop {
-            let mut want = false;
-            tokio::select! {
-                biased;
-                request = self.requests.recv() => match request {
-                    Some(Request::Stop(stop)) if phase == Phase::Running => {
-                        phase = Phase::Stopping(stop);
-                        want = true;
-                    }
-                    Some(Request::Stop(_)) => {}
-                    Some(Request::Checkpoint(reply)) => {
-                        asked.push(reply);
-                        want = true;
-                    }
-                    None => return Err(stopped()),
-                },
-                message = self.messages.recv() => {
-                    let Some(message) = message else { return Err(stopped()) };
-                    if let CommitMessage::Reached { source } = message {
-                        reached.insert(source);
-                    } else {
-                        self.take(message, &mut pending)?;
-                    }
-                }
-                _ = timer.tick() => want = phase == Phase::Running,
-            }
-            if let (Some(stop), Phase::Running) = (self.at_end, phase)
-                && reached.len() == self.pipeline.sources.len()
-            {
-                phase = Phase::Stopping(stop);
-                want = true;
-            }
-            if pending.as_ref().is_some_and(Pending::complete)
-                && let Some(complete) = pending.take()
-            {
-                let next = self.committed(complete, phase, &mut asked).await?;
-                if next.finished {
-                    return Ok(self.epoch);
-                }
-                (phase, want) = (next.phase, want || next.barrier);
-            }
-            if want && pending.is_none() {
-                pending = Some(self.start_barrier()?);
-            }
+    pub fn new(from: CommitterStart, stores: Stores) -> Self {
+        Self {
+            parked: Arc::new(from.parked.clone()),
+            epoch: from.epoch,
+            from,
+            phase: Phase::Running,
+            stores: Some(stores),
+            pending: None,
+            writing: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            asked: Vec::new(),
+            want: false,
+            reached: BTreeSet::new(),
         }
     }
 
-    fn start_barrier(&mut self) -> Result<Pending> {
-        let epoch = self.epoch.next();
-        let sources = 0..self.pipeline.sources.len();
-        for ingest in &self.ingest {
-            ingest.send(Control::Barrier(epoch)).map_err(|_| stopped())?;
+    /// Runs until a stop is complete or something failed. Returns the last committed epoch.
+    pub async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<CommitMessage>,
+        mut requests: mpsc::Receiver<Request>,
+        interval: Duration,
+    ) -> Result<Epoch> {
+        let mut timer = tokio::time::interval(interval);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        timer.tick().await;
+        loop {
+            let room = self.has_room();
+            let event = tokio::select! {
+                biased;
+                request = requests.recv() => Event::Request(request.ok_or_else(stopped)?),
+                written = written(&mut self.writing) => {
+                    if self.on_written(written)? {
+                        return Ok(self.epoch);
+                    }
+                    continue;
+                }
+                message = messages.recv(), if room => {
+                    Event::Message(message.ok_or_else(stopped)?)
+                }
+                _ = timer.tick() => Event::Tick,
+            };
+            self.on_event(event)?;
         }
-        let lanes = sources.clone().flat_map(|s| (0..self.lanes).map(move |l| (l, s))).collect();
-        Ok(Pending {
+    }
+
+    /// Whether more rows may be taken in while an epoch is written.
+    pub fn has_room(&self) -> bool {
+        self.held_bytes < HELD_BYTES_MAX
+    }
+
+    /// Reacts; never waits.
+    pub fn on_event(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Request(Request::Stop(stop)) => {
+                if self.phase == Phase::Running {
+                    self.phase = Phase::Stopping(stop);
+                    self.want = true;
+                }
+            }
+            Event::Request(Request::Checkpoint(reply)) => {
+                self.asked.push(reply);
+                self.want = true;
+            }
+            Event::Message(CommitMessage::Reached { source }) => {
+                self.reached.insert(source);
+                if let (Some(stop), Phase::Running) = (self.from.at_end, self.phase)
+                    && self.reached.len() == self.from.pipeline.sources.len()
+                {
+                    self.phase = Phase::Stopping(stop);
+                    self.want = true;
+                }
+            }
+            Event::Message(message) => self.take(message)?,
+            Event::Tick => self.want |= self.phase == Phase::Running,
+        }
+        if self.pending.as_ref().is_some_and(Pending::complete)
+            && let Some(complete) = self.pending.take()
+        {
+            self.write(complete)?;
+        }
+        self.start_barrier()
+    }
+
+    /// Waits until the epoch being written is done; whether it was the last.
+    pub async fn settle(&mut self) -> Result<bool> {
+        if self.writing.is_none() {
+            return Ok(false);
+        }
+        let done = written(&mut self.writing).await;
+        self.on_written(done)
+    }
+
+    /// Whether an epoch is being written.
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// The newest committed epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Starts a barrier if one is wanted and none is under way.
+    fn start_barrier(&mut self) -> Result<()> {
+        if !self.want || self.pending.is_some() || self.writing.is_some() {
+            return Ok(());
+        }
+        self.want = false;
+        let epoch = self.epoch.next();
+        let whole = self.stores.as_ref().is_none_or(|stores| stores.chain.wants_whole());
+        let sources = 0..self.from.pipeline.sources.len();
+        for ingest in &self.from.ingest {
+            ingest.send(Control::Barrier { epoch, whole }).map_err(|_| stopped())?;
+        }
+        let lanes = 0..self.from.lanes;
+        let lanes = sources.clone().flat_map(|s| lanes.clone().map(move |l| (l, s)));
+        self.pending = Some(Pending {
             epoch,
-            lanes,
+            phase: self.phase,
+            lanes: lanes.collect(),
             sources: sources.collect(),
             state: Vec::new(),
             admission: Vec::new(),
             held: Vec::new(),
-        })
+        });
+        Ok(())
     }
 
     /// Puts a message where it belongs: this epoch, the next one, or the barrier.
-    fn take(&mut self, message: CommitMessage, pending: &mut Option<Pending>) -> Result<()> {
+    fn take(&mut self, message: CommitMessage) -> Result<()> {
         match message {
             CommitMessage::Failed { who, error } => Err(error.context(who)),
             CommitMessage::LaneBarrier { lane, source, epoch, state } => {
-                let barrier = expected(pending, epoch)?;
+                let barrier = expected(&mut self.pending, epoch)?;
                 assert!(barrier.lanes.remove(&(lane, source)), "a lane passes a barrier once");
-                barrier.state.extend(state.into_iter().map(|(id, s)| (lane, id, s)));
+                barrier.state.extend(state.into_iter().map(|cell| (lane, cell)));
                 Ok(())
             }
-            CommitMessage::IngestBarrier { source, epoch, admission } => {
-                let barrier = expected(pending, epoch)?;
+            CommitMessage::IngestBarrier { source, epoch, admission, partitions } => {
+                let barrier = expected(&mut self.pending, epoch)?;
                 assert!(barrier.sources.remove(&source), "a source passes a barrier once");
-                barrier.admission.push((source, admission));
+                barrier.admission.push((source, partitions, admission));
                 Ok(())
             }
-            rows => match pending {
-                Some(barrier) if barrier.passed(&self.pipeline, &rows) => {
+            rows => {
+                let passed = |barrier: &&mut Pending| barrier.passed(&self.from.pipeline, &rows);
+                if let Some(barrier) = self.pending.as_mut().filter(passed) {
                     barrier.held.push(rows);
-                    Ok(())
+                    return Ok(());
                 }
-                _ => self.outputs.push(rows),
-            },
+                match &mut self.stores {
+                    Some(stores) => stores.outputs.push(rows),
+                    None => {
+                        self.held_bytes += rows.bytes();
+                        self.held.push(rows);
+                        Ok(())
+                    }
+                }
+            }
         }
     }
 
-    /// A complete barrier becomes an epoch; says how to go on.
-    async fn committed(
-        &mut self,
-        complete: Pending,
-        phase: Phase,
-        asked: &mut Vec<oneshot::Sender<Result<Epoch>>>,
-    ) -> Result<Next> {
-        let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
-        let ended = phase == Phase::Finalising;
-        let epoch = complete.epoch;
-        let held = self.commit(complete, last, ended).await?;
-        for message in held {
-            self.outputs.push(message)?;
+    /// A complete barrier is written as an epoch, beside the stream.
+    fn write(&mut self, complete: Pending) -> Result<()> {
+        let Pending { epoch, phase, state, admission, held, .. } = complete;
+        let pipeline = self.from.pipeline.clone();
+        for (_, cell) in &state {
+            let source = &pipeline.sources[pipeline.groups[cell.id.group].source].def.name;
+            self.from.homes.check(source, cell.id, &cell.snapshot)?;
         }
-        let mut barrier = false;
-        for reply in asked.drain(..) {
+        self.held = held;
+        let Some(stores) = self.stores.take() else {
+            return Err(Error::internal("two epochs are written at once"));
+        };
+        let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
+        let cut = saved::Cut {
+            epoch,
+            generation: self.from.generation,
+            pipeline,
+            state,
+            admission,
+            parked: self.parked.clone(),
+            ended: phase == Phase::Finalising,
+        };
+        let began = clock::monotonic();
+        let progress = self.from.progress.clone();
+        let task = tokio::spawn(async move {
+            let mut stores = stores;
+            let result = write(&mut stores, cut, last).await;
+            if result.is_ok() {
+                let took = began.elapsed().as_micros() as u64;
+                progress.checkpoint_us.store(took, Relaxed);
+            }
+            (stores, result)
+        });
+        let asked = std::mem::take(&mut self.asked);
+        self.writing = Some(Writing { epoch, phase, asked, task });
+        Ok(())
+    }
+
+    /// An epoch is written, or could not be. Whether it was the last.
+    fn on_written(&mut self, written: Written) -> Result<bool> {
+        let (epoch, phase, asked, (stores, result)) = written;
+        result?;
+        self.epoch = epoch;
+        self.from.progress.epoch.store(epoch.0, Relaxed);
+        self.from.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);
+        self.from.progress.checkpoint_bytes.store(stores.chain.bytes(), Relaxed);
+        tracing::debug!(epoch = epoch.0, "checkpoint committed");
+        self.stores = Some(stores);
+        self.held_bytes = 0;
+        for message in std::mem::take(&mut self.held) {
+            self.take(message)?;
+        }
+        for reply in asked {
             // A caller that went away is no error.
             let _ = reply.send(Ok(epoch));
         }
-        let mut next = phase;
-        if phase == Phase::Stopping(Stop::Finalise) {
-            for ingest in &self.ingest {
-                ingest.send(Control::Finish).map_err(|_| stopped())?;
+        match phase {
+            Phase::Stopping(Stop::Checkpoint) | Phase::Finalising => return Ok(true),
+            Phase::Stopping(Stop::Finalise) => {
+                for ingest in &self.from.ingest {
+                    ingest.send(Control::Finish).map_err(|_| stopped())?;
+                }
+                self.phase = Phase::Finalising;
+                self.want = true;
             }
-            next = Phase::Finalising;
-            barrier = true;
+            Phase::Running => {}
         }
-        Ok(Next { phase: next, barrier, finished: last })
-    }
-
-    async fn commit(
-        &mut self,
-        complete: Pending,
-        everything: bool,
-        ended: bool,
-    ) -> Result<Vec<CommitMessage>> {
-        let epoch = complete.epoch;
-        let prepared = self.outputs.prepare(epoch, everything).await?;
-        let draft = saved::draft(saved::Cut {
-            epoch,
-            generation: self.generation,
-            pipeline: &self.pipeline,
-            state: complete.state,
-            admission: complete.admission,
-            carried: self.outputs.carried(),
-            prepared,
-            ended,
-        })?;
-        self.checkpoints.commit(draft).await?;
-        self.epoch = epoch;
-        self.progress.epoch.store(epoch.0, Relaxed);
-        self.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);
-        tracing::debug!(epoch = epoch.0, "checkpoint committed");
-        Ok(complete.held)
+        self.start_barrier()?;
+        Ok(false)
     }
 }
 
-struct Next {
-    phase: Phase,
-    barrier: bool,
-    finished: bool,
+/// Outputs staged, state and manifest durable, outputs published.
+async fn write(stores: &mut Stores, cut: saved::Cut, everything: bool) -> Result<()> {
+    let prepared = stores.outputs.prepare(cut.epoch, everything).await?;
+    let carried = stores.outputs.carried();
+    let chain = stores.chain.clone();
+    let draft = move || saved::draft(cut, &carried, prepared, &chain);
+    let draft = tokio::task::spawn_blocking(draft).await;
+    let draft = draft.map_err(|e| Error::internal(format!("encoding state: {e}")))??;
+    let adds: Vec<bool> = draft.state.iter().map(|part| part.adds).collect();
+    let written = stores.checkpoints.commit(draft).await?;
+    stores.chain.extend(&adds, written);
+    Ok(())
+}
+
+type Written = (Epoch, Phase, Vec<oneshot::Sender<Result<Epoch>>>, (Stores, Result<()>));
+
+/// The outcome of the epoch being written; for ever pending if there is none.
+async fn written(writing: &mut Option<Writing>) -> Written {
+    let Some(current) = writing else { return std::future::pending().await };
+    let done = (&mut current.task).await;
+    match (writing.take(), done) {
+        (Some(Writing { epoch, phase, asked, .. }), Ok(done)) => (epoch, phase, asked, done),
+        // A panic in the task is one of this thread.
+        (_, Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        (None, Ok(_)) => std::future::pending().await,
+    }
 }
 
 fn expected(pending: &mut Option<Pending>, epoch: Epoch) -> Result<&mut Pending> {

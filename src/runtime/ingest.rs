@@ -19,7 +19,7 @@ use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::runtime::exchange::split;
 use crate::runtime::lane::{CellId, LaneGroup};
-use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress};
+use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress, Totals};
 use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
 use crate::source::admit::Admitted;
 use crate::source::intake::Intake;
@@ -29,9 +29,11 @@ use crate::source::source::Source;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// Send a barrier after what was read so far.
-    Barrier(Epoch),
+    Barrier { epoch: Epoch, whole: bool },
     /// The input is over: every window closes.
     Finish,
+    /// A store has lost its values: every key is written anew.
+    Touch,
 }
 
 /// How long a poll waits for records: the longest delay a quiet source adds to a command.
@@ -55,6 +57,9 @@ pub struct IngestTask {
     pub stop: Arc<AtomicBool>,
     /// Rows per second to read at most.
     pub rate: Option<u64>,
+    /// Up to these positions rows may be in stores already: until every partition has passed
+    /// them, current values would go back.
+    pub hold: Vec<Position>,
 }
 
 impl IngestTask {
@@ -77,11 +82,17 @@ impl IngestTask {
     fn read_loop(&mut self) -> Result<()> {
         let (mut reached, mut finished) = (false, false);
         let started = clock::monotonic();
+        let mut looked = started;
         let mut rows_read = 0u64;
         while !self.stop.load(Relaxed) {
             let wait = if reached || finished { POLL_TIMEOUT } else { Duration::ZERO };
             match self.control.recv_timeout(wait) {
-                Ok(Control::Barrier(epoch)) => self.barrier(epoch)?,
+                Ok(Control::Barrier { epoch, whole }) => self.barrier(epoch, whole)?,
+                Ok(Control::Touch) => {
+                    let source = self.number;
+                    self.to_all(|| LaneMessage::Touch { source })?;
+                    self.flush()?;
+                }
                 Ok(Control::Finish) => {
                     self.finish()?;
                     finished = true;
@@ -97,6 +108,7 @@ impl IngestTask {
                     self.hold_back(rows_read, started);
                 }
             }
+            self.look_around(&mut looked);
         }
         Ok(())
     }
@@ -118,6 +130,7 @@ impl IngestTask {
             None => BATCH_ROWS,
         };
         let polled = self.source.poll(max, POLL_TIMEOUT)?;
+        self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
             return Ok(0);
         }
@@ -132,10 +145,28 @@ impl IngestTask {
             }
         }
         self.send_watermarks()?;
-        for lane in &self.lanes {
-            lane.send(LaneMessage::Flush).map_err(|_| stopped())?;
-        }
+        self.flush()?;
         Ok(read)
+    }
+
+    /// Lets current values out, unless a store may hold values of later rows (semantics §5).
+    fn flush(&mut self) -> Result<()> {
+        let positions = self.intake.positions();
+        let passed = |hold: &Position| {
+            positions.iter().any(|p| p.partition == hold.partition && p.offset >= hold.offset)
+        };
+        if !self.hold.iter().all(passed) {
+            return Ok(());
+        }
+        self.hold.clear();
+        let positions: Vec<_> = positions.iter().map(|p| (p.partition, p.offset)).collect();
+        let (source, positions) = (self.number, Arc::new(positions));
+        self.to_all(|| LaneMessage::Flush { source, positions: positions.clone() })
+    }
+
+    fn to_all(&self, message: impl Fn() -> LaneMessage) -> Result<()> {
+        let mut lanes = self.lanes.iter();
+        lanes.try_for_each(|lane| lane.send(message()).map_err(|_| stopped()))
     }
 
     fn count(&self, admitted: &Admitted) {
@@ -147,6 +178,14 @@ impl IngestTask {
         source.future.fetch_add(counts.future, Relaxed);
         source.decode.fetch_add(counts.decode, Relaxed);
         source.event_time.fetch_add(counts.event_time, Relaxed);
+        let totals = Totals {
+            read: counts.read,
+            admitted: counts.admitted,
+            late: counts.late,
+            future: counts.future,
+            rejected: counts.rejected(),
+        };
+        source.count_partition(admitted.partition, totals);
         let now = clock::wall_now().0;
         if admitted.newest.0 > source.newest_event.load(Relaxed) {
             source.newest_event.store(admitted.newest.0, Relaxed);
@@ -154,7 +193,6 @@ impl IngestTask {
         }
         let progress = PartitionProgress {
             next_offset: admitted.next_offset,
-            end_offset: None,
             watermark: admitted.watermark,
             last_record_at: now,
         };
@@ -244,23 +282,20 @@ impl IngestTask {
     }
 
     /// The end of input: the watermark of every partition goes to infinity.
-    fn finish(&self) -> Result<()> {
+    fn finish(&mut self) -> Result<()> {
         let all = self.source.partitions().into_iter().map(|p| (p, EventTime::INFINITY)).collect();
         self.send_watermark(EventTime::INFINITY, &all)?;
-        for lane in &self.lanes {
-            lane.send(LaneMessage::Flush).map_err(|_| stopped())?;
-        }
-        Ok(())
+        self.flush()
     }
 
-    fn barrier(&self, epoch: Epoch) -> Result<()> {
+    fn barrier(&mut self, epoch: Epoch, whole: bool) -> Result<()> {
+        self.adopt_partitions()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
-        self.send_commit(CommitMessage::IngestBarrier { source, epoch, admission })?;
-        for lane in &self.lanes {
-            lane.send(LaneMessage::Barrier { source, epoch }).map_err(|_| stopped())?;
-        }
-        Ok(())
+        let partitions = self.source.partitions().len();
+        let passed = CommitMessage::IngestBarrier { source, epoch, admission, partitions };
+        self.send_commit(passed)?;
+        self.to_all(|| LaneMessage::Barrier { source, epoch, whole })
     }
 
     fn send_commit(&self, message: CommitMessage) -> Result<()> {

@@ -20,6 +20,15 @@ pub struct CellId {
     pub partition: u32,
 }
 
+/// The state of one operator for a checkpoint.
+#[derive(Clone, Debug)]
+pub struct CellState {
+    pub id: CellId,
+    pub snapshot: Snapshot,
+    /// It holds only what changed since the last one.
+    pub adds: bool,
+}
+
 /// What a lane puts out.
 pub trait Outlet {
     /// Final rows of feature `feature` (its number in the pipeline).
@@ -36,8 +45,11 @@ pub struct LaneGroup {
     /// Shards are source partitions instead of key groups.
     pub by_partition: bool,
     pub group: StateGroup,
-    /// Pipeline-wide number of each member.
-    pub features: Vec<usize>,
+    /// Pipeline-wide number of each member; `None` = a retired one: its part of the shared state
+    /// is kept up, nothing of it is put out.
+    pub features: Vec<Option<usize>>,
+    /// The SELECT of each member as text.
+    pub queries: Vec<String>,
     /// Members whose current values are written to a store.
     pub online: Vec<bool>,
 }
@@ -91,27 +103,37 @@ impl Lane {
         let group = &self.groups[id.group];
         for result in results.drain(..) {
             for (member, feature) in group.group.members.iter().zip(&group.features) {
-                outlet.finals(*feature, member.output.evaluate(&result)?)?;
+                if let Some(feature) = feature {
+                    outlet.finals(*feature, member.output.evaluate(&result)?)?;
+                }
             }
         }
         self.results = results;
         Ok(())
     }
 
-    /// Hands on the current values of the keys touched since the last call.
-    pub fn flush_current(&mut self, outlet: &mut dyn Outlet) -> Result<()> {
+    /// Every key of a source counts as touched.
+    pub fn touch(&mut self, source: usize) {
+        for (id, cell) in &mut self.cells {
+            if self.groups[id.group].source == source {
+                cell.operator.touch_all();
+            }
+        }
+    }
+
+    /// Hands on the current values of the keys of a source touched since the last call.
+    pub fn flush_current(&mut self, source: usize, outlet: &mut dyn Outlet) -> Result<()> {
         for (id, cell) in &mut self.cells {
             let group = &self.groups[id.group];
-            if !group.online.iter().any(|online| *online) {
+            if group.source != source || !group.online.iter().any(|online| *online) {
                 continue;
             }
             let Some(result) = cell.operator.drain_current()? else { continue };
             for (i, member) in group.group.members.iter().enumerate() {
-                if group.online[i] {
-                    let rows = member.output.evaluate(&result)?;
-                    let as_of = as_of_column(&result)?;
-                    outlet.current(group.features[i], with_as_of(&rows, as_of)?)?;
-                }
+                let Some(feature) = group.features[i].filter(|_| group.online[i]) else { continue };
+                let rows = member.output.evaluate(&result)?;
+                let as_of = as_of_column(&result)?;
+                outlet.current(feature, with_as_of(&rows, as_of)?)?;
             }
         }
         Ok(())
@@ -149,9 +171,23 @@ impl Lane {
         Ok(all)
     }
 
-    /// The state of every cell.
-    pub fn snapshot(&self) -> Result<Vec<(CellId, Snapshot)>> {
-        self.cells.iter().map(|(id, cell)| Ok((*id, cell.operator.snapshot()?))).collect()
+    /// The state of every cell of a source: `whole`, or what changed since the last call where
+    /// the operator can tell.
+    pub fn snapshot(&mut self, source: usize, whole: bool) -> Result<Vec<CellState>> {
+        let mut states = Vec::new();
+        for (id, cell) in &mut self.cells {
+            if self.groups[id.group].source != source {
+                continue;
+            }
+            let changes = cell.operator.changes()?.filter(|_| !whole);
+            let adds = changes.is_some();
+            let snapshot = match changes {
+                Some(changes) => changes,
+                None => cell.operator.snapshot()?,
+            };
+            states.push(CellState { id: *id, snapshot, adds });
+        }
+        Ok(states)
     }
 
     /// Adds a snapshot (of whole shards) to a cell.

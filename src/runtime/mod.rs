@@ -17,21 +17,29 @@
 //! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
+//! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
+//! | `partitioning` | holds a source to its `partitioned.by` |
 //! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
+//! | `lag` | how far behind its log a source is |
 //! | `supervisor` | starts all of them, stops them in order |
+//! | `ask` | questions about many keys to the lanes |
 
+pub mod ask;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;
+pub mod lag;
 pub mod lane;
 pub mod online;
 pub mod outputs;
+pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
 pub mod saved;
 pub mod supervisor;
 pub mod task;
+mod watch;

@@ -1,18 +1,22 @@
 //! The task that writes current values to their stores: one per engine, fed by all lanes over a
 //! bounded queue, so a slow store slows the sources down instead of growing memory. A store that
-//! does not answer is retried with back-off for as long as the engine runs; nothing is dropped.
+//! does not answer is retried with back-off for as long as the engine runs; nothing is dropped. A
+//! store that has come back empty is claimed again and filled from the state of the lanes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use tokio::sync::mpsc;
 
-use crate::error::Kind;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
 use crate::online::store::{OnlineFeature, OnlineStore, Version};
+use crate::runtime::ingest::Control;
 use crate::runtime::progress::Progress;
-use crate::runtime::task::CurrentRows;
+use crate::runtime::task::{CommitMessage, CurrentRows};
 
 /// Where the values of one feature go.
 pub struct Target {
@@ -26,54 +30,158 @@ pub struct OnlineTask {
     pub targets: HashMap<usize, Target>,
     pub rows: mpsc::Receiver<CurrentRows>,
     pub progress: Arc<Progress>,
-    /// Grows with every start of the engine on a home.
+    /// Grows with every start of the engine.
     pub generation: u64,
     /// Set when the engine stops: no more retries of a store that is down.
     pub stopping: tokio::sync::watch::Receiver<bool>,
+    /// Where failures go.
+    pub commit: mpsc::WeakSender<CommitMessage>,
+    /// By feature, the positions its store remembers.
+    pub written: HashMap<usize, BTreeMap<u32, i64>>,
+    pub reseed: Reseed,
+}
+
+/// Fills stores from the state of the lanes.
+pub struct Reseed {
+    ingest: Vec<Sender<Control>>,
+    /// When every key was last asked for.
+    last: Option<Instant>,
+    /// Asked for again since, and too soon.
+    again: bool,
 }
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How often a quiet engine looks whether its stores still know it.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between two rewrites of everything: a store that evicts what it is given would otherwise be
+/// filled without end.
+const RESEED_PAUSE: Duration = Duration::from_secs(10);
 
 impl OnlineTask {
     /// Runs until every lane has closed its end of the queue.
     pub async fn run(mut self) {
         let mut sequence = 0;
-        while let Some(current) = self.rows.recv().await {
-            sequence += 1;
-            let epoch = self.progress.epoch.load(Relaxed);
-            let version = Version { generation: self.generation, epoch, sequence };
-            self.write(&current, version).await;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        look.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                current = self.rows.recv() => {
+                    let Some(current) = current else { return };
+                    sequence += 1;
+                    let epoch = self.progress.epoch.load(Relaxed);
+                    let version = Version { generation: self.generation, epoch, sequence };
+                    if let Err(error) = self.write(&current, version).await {
+                        self.fail(error).await;
+                    }
+                }
+                _ = look.tick(), if !self.targets.is_empty() => {
+                    if let Err(error) = self.look().await {
+                        self.fail(error).await;
+                    }
+                }
+            }
         }
     }
 
-    async fn write(&self, current: &CurrentRows, version: Version) {
-        let Some(target) = self.targets.get(&current.feature) else { return };
+    async fn fail(&self, error: Error) {
+        // Gone: the engine is stopping anyway.
+        if let Some(commit) = self.commit.upgrade() {
+            let who = "current values".to_owned();
+            let _ = commit.send(CommitMessage::Failed { who, error }).await;
+        }
+    }
+
+    async fn write(&mut self, current: &CurrentRows, version: Version) -> Result<()> {
+        let number = current.feature;
+        let Some(target) = self.targets.get(&number) else { return Ok(()) };
         let mut wait = BACKOFF_FIRST;
         loop {
-            match target.store.write(&target.feature, &current.rows, version).await {
+            let known = self.written.entry(number).or_default();
+            let ahead = |(p, at): &&(u32, i64)| known.get(p).is_none_or(|known| known < at);
+            let positions: Vec<_> = current.positions.iter().filter(ahead).copied().collect();
+            let written = target.store.write(&target.feature, &current.rows, version, &positions);
+            match written.await {
+                Ok(written) if written.lost => {
+                    let name = &target.feature.name;
+                    tracing::warn!(feature = %name, "its online store is empty: filling it again");
+                    if let Err(error) = target.store.claim(&target.feature, self.generation).await
+                        && error.kind() != Kind::Unavailable
+                    {
+                        return Err(error);
+                    }
+                    known.clear();
+                    self.reseed.ask(&self.progress);
+                }
                 Ok(written) => {
-                    let feature = &self.progress.features[current.feature];
+                    known.extend(positions);
+                    let feature = &self.progress.features[number];
                     feature.current_writes.fetch_add(written.applied, Relaxed);
                     self.progress.null_keys.fetch_add(written.null_keys, Relaxed);
-                    return;
+                    return Ok(());
                 }
                 Err(error) => {
                     self.progress.online_errors.fetch_add(1, Relaxed);
                     let name = &target.feature.name;
+                    if error.kind() == Kind::Fenced {
+                        return Err(error);
+                    }
                     if error.kind() != Kind::Unavailable {
                         tracing::error!(feature = %name, %error, "current values not written");
-                        return;
+                        return Ok(());
                     }
                     tracing::warn!(feature = %name, %error, "online store unavailable, retrying");
                     if *self.stopping.borrow() && wait >= BACKOFF_MAX {
                         tracing::error!(feature = %name, "its last values are not written");
-                        return;
+                        return Ok(());
                     }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(BACKOFF_MAX);
                 }
             }
+        }
+    }
+
+    /// Fills stores that came back empty while nothing was written.
+    async fn look(&mut self) -> Result<()> {
+        if self.reseed.again {
+            self.reseed.ask(&self.progress);
+        }
+        for (number, target) in &self.targets {
+            match target.store.mark(&target.feature).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    target.store.claim(&target.feature, self.generation).await?;
+                    self.written.remove(number);
+                    self.reseed.ask(&self.progress);
+                }
+                // Down: whoever writes next will say so.
+                Err(error) if error.kind() == Kind::Unavailable => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reseed {
+    pub fn new(ingest: Vec<Sender<Control>>) -> Self {
+        Self { ingest, last: None, again: false }
+    }
+
+    /// Asks for every key; later, if that was done a moment ago.
+    fn ask(&mut self, progress: &Progress) {
+        self.again = self.last.is_some_and(|at| at.elapsed() < RESEED_PAUSE);
+        if self.again {
+            return;
+        }
+        self.last = Some(clock::monotonic());
+        progress.reseeds.fetch_add(1, Relaxed);
+        for source in &self.ingest {
+            // A source that has ended has nothing to give.
+            let _ = source.send(Control::Touch);
         }
     }
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::OFFLINE_BYTES_MAX;
 use crate::model::epoch::Epoch;
 use crate::offline::writer::{DatedWriter, PreparedFile};
 use crate::runtime::task::CommitMessage;
+use crate::source::dead_topic::DeadTopic;
 
 /// One writer and when its rows are due.
 #[derive(Debug)]
@@ -35,7 +36,15 @@ impl Output {
 pub struct Outputs {
     pub features: Vec<Option<Output>>,
     pub archives: Vec<Option<Output>>,
-    pub dead: Vec<Output>,
+    pub dead: Vec<DeadLetters>,
+}
+
+/// Where the dead letters of a source go.
+#[derive(Debug)]
+pub enum DeadLetters {
+    Files(Output),
+    /// Sent when the next epoch is prepared.
+    Topic(DeadTopic, Vec<RecordBatch>),
 }
 
 /// Rows carried from one epoch to the next instead of being written.
@@ -60,6 +69,12 @@ impl Outputs {
 
     /// Takes rows in; also rows that an earlier epoch carried.
     pub fn take(&mut self, id: OutputId, rows: &RecordBatch) -> Result<()> {
+        if let OutputId::Dead(number) = id
+            && let DeadLetters::Topic(_, waiting) = &mut self.dead[number]
+        {
+            waiting.push(rows.clone());
+            return Ok(());
+        }
         let Some(output) = self.output(id) else { return Ok(()) };
         if let OutputId::Archive(_) = id {
             return output.writer.write(&archived(output.writer.schema(), rows)?);
@@ -71,7 +86,10 @@ impl Outputs {
         match id {
             OutputId::Feature(number) => self.features[number].as_mut(),
             OutputId::Archive(number) => self.archives[number].as_mut(),
-            OutputId::Dead(number) => Some(&mut self.dead[number]),
+            OutputId::Dead(number) => match &mut self.dead[number] {
+                DeadLetters::Files(output) => Some(output),
+                DeadLetters::Topic(..) => None,
+            },
         }
     }
 
@@ -80,12 +98,16 @@ impl Outputs {
         let features = features.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Feature(i), o)));
         let archives = self.archives.iter_mut().enumerate();
         let archives = archives.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Archive(i), o)));
-        let dead = self.dead.iter_mut().enumerate().map(|(i, o)| (OutputId::Dead(i), o));
+        let dead = self.dead.iter_mut().enumerate().filter_map(|(i, o)| match o {
+            DeadLetters::Files(output) => Some((OutputId::Dead(i), output)),
+            DeadLetters::Topic(..) => None,
+        });
         features.chain(archives).chain(dead)
     }
 
     /// Stages what is due (or everything) for an epoch.
     pub async fn prepare(&mut self, epoch: Epoch, everything: bool) -> Result<Vec<PreparedFile>> {
+        self.send_dead_letters().await?;
         let mut files = Vec::new();
         for (_, output) in self.all() {
             if output.writer.rows() > 0 && (everything || output.due()) {
@@ -96,6 +118,20 @@ impl Outputs {
             }
         }
         Ok(files)
+    }
+
+    /// Letters on their way to a topic: they are there before the epoch is.
+    async fn send_dead_letters(&mut self) -> Result<()> {
+        for dead in &mut self.dead {
+            let DeadLetters::Topic(topic, waiting) = dead else { continue };
+            if waiting.is_empty() {
+                continue;
+            }
+            let (topic, letters) = (topic.clone(), std::mem::take(waiting));
+            let sent = tokio::task::spawn_blocking(move || topic.send(&letters)).await;
+            sent.map_err(|e| Error::internal(format!("sending dead letters: {e}")))??;
+        }
+        Ok(())
     }
 
     /// The rows that stay for a later epoch, for the state of this one.
@@ -118,5 +154,5 @@ fn archived(schema: &arrow::datatypes::SchemaRef, rows: &RecordBatch) -> Result<
 }
 
 fn panic_free(message: CommitMessage) -> Result<(OutputId, RecordBatch)> {
-    Err(crate::error::Error::internal(format!("{message:?} holds no rows")))
+    Err(Error::internal(format!("{message:?} holds no rows")))
 }

@@ -40,17 +40,31 @@ pub struct Pipeline {
 /// A feature to run: its definition, its plan, and its source.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    pub feature: Arc<FeatureDef>,
+    /// `None` = a retired member of a saved group: dropped or replaced, but the layout of the
+    /// state that the others go on with follows from it too.
+    pub feature: Option<Arc<FeatureDef>>,
     pub plan: FeaturePlan,
+    /// Its SELECT as text.
+    pub query: String,
     pub source: Arc<SourceDef>,
     /// Features with different starts share no state group.
     pub start: String,
 }
 
 impl Pipeline {
-    /// Numbers sources in order of name, features in order given, and lets features of one
-    /// (source, filter, key, start) share a state group.
-    pub fn build(planned: Vec<Planned>) -> Result<Self> {
+    /// Numbers sources in order of name, features in order of name and version, and lets features
+    /// of one (source, filter, key, start) share a state group.
+    pub fn build(mut planned: Vec<Planned>) -> Result<Self> {
+        planned.sort_by(|a, b| {
+            (&a.plan.feature, a.plan.version).cmp(&(&b.plan.feature, b.plan.version))
+        });
+        // Retired members have no number.
+        let mut numbers = Vec::with_capacity(planned.len());
+        let mut count = 0;
+        for p in &planned {
+            numbers.push(p.feature.is_some().then_some(count));
+            count += usize::from(p.feature.is_some());
+        }
         let mut by_source: BTreeMap<String, (Arc<SourceDef>, Vec<usize>)> = BTreeMap::new();
         for (i, p) in planned.iter().enumerate() {
             let entry = by_source.entry(p.source.name.clone());
@@ -63,7 +77,8 @@ impl Pipeline {
             for together in shared(&planned, members) {
                 for group in merge(together.iter().map(|i| planned[*i].plan.clone()).collect())? {
                     let at = groups.len();
-                    let mut features = Vec::new();
+                    let (mut features, mut queries) = (Vec::new(), Vec::new());
+                    let mut online = Vec::new();
                     for (m, member) in group.members.iter().enumerate() {
                         let name = &member.plan.feature;
                         let i = together.iter().find(|i| planned[**i].plan.feature == *name);
@@ -71,16 +86,17 @@ impl Pipeline {
                             crate::error::Error::internal(format!("{name} left its group"))
                         })?;
                         places[i] = (number, at, m);
-                        features.push(i);
+                        features.push(numbers[i]);
+                        queries.push(planned[i].query.clone());
+                        online.push(planned[i].feature.as_deref().is_some_and(is_written));
                     }
-                    let online = features.iter().map(|i| is_written(&planned[*i].feature));
-                    let online = online.collect();
-                    let by_partition = by_partition(&def, &planned[features[0]].plan);
+                    let by_partition = by_partition(&def, &group.members[0].plan);
                     groups.push(LaneGroup {
                         source: number,
                         by_partition,
                         group,
                         features,
+                        queries,
                         online,
                     });
                 }
@@ -88,12 +104,8 @@ impl Pipeline {
             sources.push(SourcePipeline { def, groups: (first..groups.len()).collect() });
         }
         let features = planned.into_iter().zip(places);
-        let features = features.map(|(p, (source, group, member))| FeaturePipeline {
-            def: p.feature,
-            plan: p.plan,
-            source,
-            group,
-            member,
+        let features = features.filter_map(|(p, (source, group, member))| {
+            Some(FeaturePipeline { def: p.feature?, plan: p.plan, source, group, member })
         });
         Ok(Self { sources, features: features.collect(), groups: Arc::new(groups) })
     }

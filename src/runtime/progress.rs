@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::time::EventTime;
+use crate::runtime::lag::Lag;
 
 /// What one source has done.
 #[derive(Debug)]
@@ -22,7 +23,10 @@ pub struct SourceProgress {
     pub newest_read_at: AtomicI64,
     /// Minimum over the partitions (µs).
     pub watermark: AtomicI64,
+    /// Ends last heard of and where reading started: what is left to read.
+    pub lag: Lag,
     partitions: Mutex<BTreeMap<u32, PartitionProgress>>,
+    partition_counts: Mutex<BTreeMap<u32, Totals>>,
     targets: Mutex<BTreeMap<u32, i64>>,
     note: Mutex<Option<String>>,
 }
@@ -31,8 +35,6 @@ pub struct SourceProgress {
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionProgress {
     pub next_offset: i64,
-    /// End offset when last asked, exclusive.
-    pub end_offset: Option<i64>,
     pub watermark: EventTime,
     /// Wall time (µs) of the last record.
     pub last_record_at: i64,
@@ -69,7 +71,9 @@ impl SourceProgress {
             newest_event: AtomicI64::new(i64::MIN),
             newest_read_at: AtomicI64::new(0),
             watermark: AtomicI64::new(i64::MIN),
+            lag: Lag::default(),
             partitions: Mutex::new(BTreeMap::new()),
+            partition_counts: Mutex::new(BTreeMap::new()),
             targets: Mutex::new(BTreeMap::new()),
             note: Mutex::new(None),
         }
@@ -83,6 +87,22 @@ impl SourceProgress {
             future: self.future.load(Relaxed),
             rejected: self.decode.load(Relaxed) + self.event_time.load(Relaxed),
         }
+    }
+
+    /// Adds what became of some records of a partition: all counters at once, so that whoever
+    /// looks sees them conserved.
+    pub fn count_partition(&self, partition: u32, more: Totals) {
+        let mut all = self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = all.entry(partition).or_default();
+        counts.read += more.read;
+        counts.admitted += more.admitted;
+        counts.late += more.late;
+        counts.future += more.future;
+        counts.rejected += more.rejected;
+    }
+
+    pub fn partition_counts(&self) -> BTreeMap<u32, Totals> {
+        self.partition_counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set_partition(&self, partition: u32, progress: PartitionProgress) {
@@ -99,8 +119,15 @@ impl SourceProgress {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let partitions = self.partitions();
         targets.iter().all(|(partition, end)| {
-            *end <= 0 || partitions.get(partition).is_some_and(|p| p.next_offset >= *end)
+            let read = partitions.get(partition).map(|p| p.next_offset);
+            let next = read.or_else(|| self.lag.start(*partition));
+            *end <= 0 || next.is_some_and(|next| next >= *end)
         })
+    }
+
+    /// Offsets left to read per partition; empty where no end is known.
+    pub fn lags(&self) -> BTreeMap<u32, u64> {
+        self.lag.behind(|partition| self.partitions().get(&partition).map(|p| p.next_offset))
     }
 
     /// The ends seen at the start, exclusive.
@@ -148,7 +175,13 @@ pub struct Progress {
     pub epoch: AtomicU64,
     /// Wall time (µs) of the last checkpoint; 0 = none yet.
     pub checkpoint_at: AtomicI64,
+    /// How long writing it took (µs).
+    pub checkpoint_us: AtomicU64,
+    /// State that a restart reads (bytes).
+    pub checkpoint_bytes: AtomicU64,
     pub online_errors: AtomicU64,
+    /// How often online stores came back empty and were filled from state.
+    pub reseeds: AtomicU64,
     pub null_keys: AtomicU64,
 }
 
@@ -164,7 +197,10 @@ impl Progress {
             keys: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             epoch: AtomicU64::new(0),
             checkpoint_at: AtomicI64::new(0),
+            checkpoint_us: AtomicU64::new(0),
+            checkpoint_bytes: AtomicU64::new(0),
             online_errors: AtomicU64::new(0),
+            reseeds: AtomicU64::new(0),
             null_keys: AtomicU64::new(0),
         }
     }
@@ -191,12 +227,7 @@ mod tests {
         source.set_targets([(0, 5), (1, 0)]);
         assert!(!source.caught_up());
         let watermark = EventTime::NEG_INFINITY;
-        let at = |next_offset| PartitionProgress {
-            next_offset,
-            end_offset: None,
-            watermark,
-            last_record_at: 0,
-        };
+        let at = |next_offset| PartitionProgress { next_offset, watermark, last_record_at: 0 };
         source.set_partition(0, at(4));
         assert!(!source.caught_up());
         source.set_partition(0, at(5));

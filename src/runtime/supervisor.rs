@@ -18,15 +18,18 @@ use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
 use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
-use crate::runtime::committer::{Committer, Request, Stop};
+use crate::runtime::committer::{Committer, CommitterStart, Request, Stop, Stores};
 use crate::runtime::exchange::{group_of, lane_of};
 use crate::runtime::ingest::{Control, IngestTask};
 use crate::runtime::lane::{CellId, Lane};
-use crate::runtime::online::{OnlineTask, Target};
+use crate::runtime::online::{OnlineTask, Reseed, Target};
 use crate::runtime::outputs::Outputs;
+use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
+use crate::runtime::saved::{Chain, Parked};
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
+use crate::source::admit::{AdmissionState, PartitionState};
 use crate::source::intake::Intake;
 use crate::source::source::Source;
 use crate::state::snapshot::Snapshot;
@@ -42,6 +45,26 @@ pub struct OpenSource {
     pub starts: Vec<Position>,
     /// The ends seen at the start (exclusive): read this far, the source is caught up.
     pub targets: Vec<Position>,
+    /// Up to these positions rows may be in online stores already.
+    pub hold: Vec<Position>,
+}
+
+impl OpenSource {
+    /// What a checkpoint before the first record says.
+    pub fn start(&self) -> (usize, AdmissionState) {
+        let mut admission = self.intake.admission().snapshot();
+        for start in &self.starts {
+            if !admission.partitions.iter().any(|p| p.partition == start.partition) {
+                admission.partitions.push(PartitionState {
+                    partition: start.partition,
+                    next_offset: start.offset,
+                    ..PartitionState::default()
+                });
+            }
+        }
+        admission.partitions.sort_by_key(|p| p.partition);
+        (self.starts.len(), admission)
+    }
 }
 
 /// Everything an engine starts from.
@@ -55,6 +78,7 @@ pub struct Start {
     pub targets: HashMap<usize, Target>,
     pub checkpoints: CheckpointStore,
     pub epoch: Epoch,
+    pub parked: Parked,
     pub generation: u64,
     pub lanes: usize,
     pub checkpoint_interval: Duration,
@@ -66,7 +90,7 @@ pub struct Running {
     pub pipeline: Arc<Pipeline>,
     pub progress: Arc<Progress>,
     requests: mpsc::Sender<Request>,
-    questions: Vec<Sender<Question>>,
+    pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
@@ -95,6 +119,11 @@ pub fn start(from: Start) -> Result<Running> {
     let (stopping, stopping_seen) = watch::channel(false);
     let (requests, requested) = mpsc::channel(8);
     let mut threads = Vec::new();
+    let mut homes = KeyHomes::new(from.pipeline.groups.clone());
+    for (id, snapshot) in &from.state {
+        let source = from.pipeline.groups[id.group].source;
+        homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
+    }
     let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
     let (work, questions) =
         spawn_lanes(lanes, &from.pipeline, &commit, &current, &progress, &mut threads)?;
@@ -107,28 +136,33 @@ pub fn start(from: Start) -> Result<Running> {
         &stop,
         &mut threads,
     )?;
-    drop((commit, current, work));
+    drop((current, work));
     let online = OnlineTask {
         targets: from.targets,
         rows,
         progress: progress.clone(),
         generation: from.generation,
         stopping: stopping_seen,
+        commit: commit.downgrade(),
+        written: HashMap::new(),
+        reseed: Reseed::new(ingest.clone()),
     };
-    let committer = Committer {
+    drop(commit);
+    let committer = CommitterStart {
         pipeline: from.pipeline.clone(),
         lanes: from.lanes,
-        messages,
-        requests: requested,
         ingest,
-        outputs: from.outputs,
-        checkpoints: from.checkpoints,
         progress: progress.clone(),
-        interval: from.checkpoint_interval,
         generation: from.generation,
         epoch: from.epoch,
+        parked: from.parked,
+        homes,
         at_end: from.at_end,
     };
+    let (outputs, checkpoints) = (from.outputs, from.checkpoints);
+    let stores = Stores { outputs, checkpoints, chain: Chain::default() };
+    let committer = Committer::new(committer, stores);
+    let committer = committer.run(messages, requested, from.checkpoint_interval);
     Ok(Running {
         pipeline: from.pipeline,
         progress,
@@ -137,7 +171,7 @@ pub fn start(from: Start) -> Result<Running> {
         ends: Mutex::new(Some(Ends {
             threads,
             online: tokio::spawn(online.run()),
-            committer: tokio::spawn(committer.run()),
+            committer: tokio::spawn(committer),
         })),
         stopping,
         stop,
@@ -165,7 +199,9 @@ fn restored_lanes(
                 Shard::Partition(_) => index == 0,
             };
             let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-            lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
+            // Where partitions were kept apart before, their keys go to the lanes of their groups.
+            let id = CellId { group: id.group, partition: 0 };
+            lane.restore(id, &Snapshot { tables, ..snapshot.clone() })?;
         }
         lanes.push(lane);
     }
@@ -191,7 +227,6 @@ fn spawn_lanes(
         let task = LaneTask {
             index,
             lane,
-            groups: pipeline.groups.clone(),
             work,
             questions,
             commit: commit.clone(),
@@ -222,6 +257,7 @@ fn spawn_sources(
         let of = &pipeline.sources[number];
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         progress.sources[number].set_targets(targets);
+        progress.sources[number].lag.set_starts(&open.starts);
         let task = IngestTask {
             number,
             source: open.source,
@@ -236,6 +272,7 @@ fn spawn_sources(
             progress: progress.clone(),
             stop: stop.clone(),
             rate: open.rate,
+            hold: open.hold,
         };
         let thread = std::thread::Builder::new().name(format!("source-{}", of.def.name));
         threads.push(thread.spawn(move || task.run())?);
@@ -345,6 +382,7 @@ impl Running {
     }
 }
 
-fn gone() -> Error {
+/// The error of a question to an engine that is no more.
+pub(super) fn gone() -> Error {
     Error::unavailable("the engine has stopped")
 }

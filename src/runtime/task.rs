@@ -13,10 +13,9 @@ use crate::limits::LANE_SLICE_ROWS;
 use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::operator::operator::{Bound, Probed};
-use crate::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
+use crate::runtime::lane::{CellId, CellState, Lane, Outlet};
 use crate::runtime::progress::Progress;
 use crate::source::admit::AdmissionState;
-use crate::state::snapshot::Snapshot;
 
 /// From ingest to a lane, in order.
 #[derive(Debug)]
@@ -29,12 +28,22 @@ pub enum LaneMessage {
         cell: CellId,
         watermark: EventTime,
     },
-    /// End of a micro-batch: current values of touched keys go out.
-    Flush,
+    /// End of a micro-batch: current values of touched keys of this source go out. They hold
+    /// rows up to these positions: (partition, next offset).
+    Flush {
+        source: usize,
+        positions: Arc<Vec<(u32, i64)>>,
+    },
+    /// Every key of this source goes out with the next flush: a store has lost its values.
+    Touch {
+        source: usize,
+    },
     /// Snapshot the cells of these groups for this epoch.
     Barrier {
         source: usize,
         epoch: Epoch,
+        /// All state, not only what changed.
+        whole: bool,
     },
     /// This source sends nothing more.
     End {
@@ -76,12 +85,14 @@ pub enum CommitMessage {
         lane: usize,
         source: usize,
         epoch: Epoch,
-        state: Vec<(CellId, Snapshot)>,
+        state: Vec<CellState>,
     },
     IngestBarrier {
         source: usize,
         epoch: Epoch,
         admission: AdmissionState,
+        /// How many partitions the source has.
+        partitions: usize,
     },
     /// An ingest thread has read everything it was asked to.
     Reached {
@@ -96,18 +107,31 @@ pub enum CommitMessage {
     },
 }
 
+impl CommitMessage {
+    /// Estimate of the bytes of its rows.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Finals { rows, .. } | Self::Archive { rows, .. } | Self::Dead { rows, .. } => {
+                rows.get_array_memory_size()
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// Current values on their way to a store.
 #[derive(Debug)]
 pub struct CurrentRows {
     pub feature: usize,
     pub rows: RecordBatch,
+    /// (partition, next offset) that the values may hold rows up to.
+    pub positions: Arc<Vec<(u32, i64)>>,
 }
 
 /// Everything the thread of a lane needs.
 pub struct LaneTask {
     pub index: usize,
     pub lane: Lane,
-    pub groups: Arc<Vec<LaneGroup>>,
     pub work: Receiver<LaneMessage>,
     pub questions: Receiver<Question>,
     pub commit: mpsc::Sender<CommitMessage>,
@@ -122,6 +146,7 @@ struct Channels<'a> {
     commit: &'a mpsc::Sender<CommitMessage>,
     online: &'a mpsc::Sender<CurrentRows>,
     progress: &'a Progress,
+    positions: Arc<Vec<(u32, i64)>>,
 }
 
 impl Outlet for Channels<'_> {
@@ -132,7 +157,9 @@ impl Outlet for Channels<'_> {
     }
 
     fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()> {
-        self.online.blocking_send(CurrentRows { feature, rows }).map_err(|_| stopped())
+        let positions = self.positions.clone();
+        let current = CurrentRows { feature, rows, positions };
+        self.online.blocking_send(current).map_err(|_| stopped())
     }
 }
 
@@ -199,13 +226,17 @@ impl LaneTask {
                 }
             }
             LaneMessage::Watermark { cell, watermark } => {
-                self.with_outlet(|lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
+                let none = Arc::default();
+                self.with_outlet(none, |lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
             }
-            LaneMessage::Flush => {
-                self.with_outlet(|lane, outlet| lane.flush_current(outlet))?;
+            LaneMessage::Flush { source, positions } => {
+                self.with_outlet(positions, |lane, outlet| lane.flush_current(source, outlet))?;
                 self.publish_sizes();
             }
-            LaneMessage::Barrier { source, epoch } => self.snapshot(source, epoch)?,
+            LaneMessage::Touch { source } => self.lane.touch(source),
+            LaneMessage::Barrier { source, epoch, whole } => {
+                self.snapshot(source, epoch, whole)?;
+            }
             LaneMessage::End { source } => {
                 self.sources.remove(&source);
             }
@@ -215,6 +246,7 @@ impl LaneTask {
 
     fn with_outlet(
         &mut self,
+        positions: Arc<Vec<(u32, i64)>>,
         step: impl FnOnce(&mut Lane, &mut dyn Outlet) -> Result<()>,
     ) -> Result<()> {
         let mut outlet = Channels {
@@ -222,14 +254,13 @@ impl LaneTask {
             commit: &self.commit,
             online: &self.online,
             progress: &self.progress,
+            positions,
         };
         step(&mut self.lane, &mut outlet)
     }
 
-    fn snapshot(&mut self, source: usize, epoch: Epoch) -> Result<()> {
-        let state = self.lane.snapshot()?;
-        let of_source = |id: &CellId| self.groups[id.group].source == source;
-        let state = state.into_iter().filter(|(id, _)| of_source(id)).collect();
+    fn snapshot(&mut self, source: usize, epoch: Epoch, whole: bool) -> Result<()> {
+        let state = self.lane.snapshot(source, whole)?;
         let message = CommitMessage::LaneBarrier { lane: self.index, source, epoch, state };
         self.commit.blocking_send(message).map_err(|_| stopped())
     }

@@ -22,31 +22,28 @@ pub enum Guard {
 impl Guard {
     /// `Err` says what was foreign; the answer is 403.
     pub fn check(self, request: &Request) -> Result<(), Error> {
-        let text = |name| {
-            let value = request.headers().get(name)?;
-            Some(value.to_str().unwrap_or("").to_owned())
-        };
+        let text = |name| Some(request.headers().get(name)?.to_str().unwrap_or(""));
         let foreign = |what: &str, value: &str| {
             let shown = crate::online::text::shown(value);
             Err(Error::new(Kind::Usage, format!("requests with {what} `{shown}` are refused"))
                 .with_hint("ask http://localhost or http://127.0.0.1 from this machine"))
         };
-        let host = text(header::HOST).or_else(|| Some(request.uri().authority()?.to_string()));
+        let host = text(header::HOST).or_else(|| Some(request.uri().authority()?.as_str()));
         // Browsers always send a Host; only plain tools leave it out (HTTP/1.0).
-        if let (Self::Loopback, Some(host)) = (self, &host)
+        if let (Self::Loopback, Some(host)) = (self, host)
             && !is_loopback(without_port(host))
         {
             return foreign("Host", host);
         }
         if let Some(origin) = text(header::ORIGIN) {
-            let parsed = Url::parse(&origin).ok();
+            let parsed = Url::parse(origin).ok();
             let own =
                 parsed.as_ref().and_then(|url| url.host_str()).is_some_and(|name| match self {
                     Self::Loopback => is_loopback(name),
-                    Self::Open => host.as_deref().is_some_and(|h| without_port(h) == name),
+                    Self::Open => host.is_some_and(|h| without_port(h) == name),
                 });
             if !own {
-                return foreign("Origin", &origin);
+                return foreign("Origin", origin);
             }
         }
         Ok(())

@@ -1,11 +1,14 @@
 //! Answers and errors as JSON: numbers in full, NaN and ±inf as strings, timestamps RFC 3339,
 //! NULL null. Must never go through a JSON number type, which would cut decimals.
 
+use std::fmt::Write;
+
 use arrow::array::RecordBatch;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::time::EventTime;
 use crate::online::text::{write_json, write_json_string};
-use crate::serve::engine::Answer;
+use crate::serve::engine::{Answers, Status};
 
 /// One row as an object of its columns, in order.
 pub fn row(rows: &RecordBatch, row: usize, out: &mut String) -> Result<()> {
@@ -22,24 +25,29 @@ pub fn row(rows: &RecordBatch, row: usize, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// `{"feature","key","as_of","values","status"}`.
-pub fn answer(answer: &Answer) -> Result<String> {
-    let mut out = String::with_capacity(256);
+/// One entity: `{"feature","key","as_of","values","status"}`.
+pub fn answer(answers: &Answers, at: usize, out: &mut String) -> Result<()> {
     out.push_str("{\"feature\":");
-    write_json_string(&answer.feature, &mut out);
+    write_json_string(&answers.feature, out);
     out.push_str(",\"key\":");
-    row(&answer.key, 0, &mut out)?;
+    row(&answers.keys, at, out)?;
     out.push_str(",\"as_of\":");
-    match answer.as_of {
-        Some(at) => write_json_string(&at.to_string(), &mut out),
-        None => out.push_str("null"),
-    }
+    time(answers.as_of.get(at).copied().flatten(), out);
     out.push_str(",\"values\":");
-    row(&answer.values, 0, &mut out)?;
+    row(&answers.values, at, out)?;
     out.push_str(",\"status\":\"");
-    out.push_str(&answer.status.to_string());
+    out.push_str(answers.status.get(at).copied().unwrap_or(Status::NotFound).name());
     out.push_str("\"}");
-    Ok(out)
+    Ok(())
+}
+
+/// A time as RFC 3339, or null.
+pub fn time(time: Option<EventTime>, out: &mut String) {
+    let _ = match time {
+        // Writing to a String cannot fail, and RFC 3339 has nothing to escape.
+        Some(time) => write!(out, "\"{time}\""),
+        None => write!(out, "null"),
+    };
 }
 
 const KINDS: [(Kind, &str); 8] = [

@@ -22,6 +22,7 @@ use crate::model::batch::timestamp_type;
 use crate::model::time::EventTime;
 
 use super::metadata::metadata_column;
+use super::ratio::Recent;
 use super::records::Records;
 
 /// Evaluates the computed columns: from a batch of `SourceDef::stored_schema` to one of
@@ -85,6 +86,14 @@ pub struct Floor {
     pub time: i64,
 }
 
+/// Offsets `from..to` were deleted before they were read, and passed over (`on_gap` skip).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub partition: u32,
+    pub from: i64,
+    pub to: i64,
+}
+
 /// What admission knows about one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {
@@ -95,6 +104,11 @@ pub struct PartitionState {
     /// By offset.
     pub floors: Vec<Floor>,
     pub counts: Counts,
+    /// Only with `dead_letter.max_ratio`.
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    pub recent: Recent,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
 /// Everything admission needs to continue; part of a checkpoint.
@@ -188,10 +202,28 @@ impl Admission {
         floors.sort_by_key(|f| f.from_offset);
     }
 
+    /// Notes that records were passed over unread.
+    pub fn note_gap(&mut self, gap: Gap) {
+        self.state(gap.partition).gaps.push(gap);
+    }
+
+    /// Starts a partition that was not read before at `offset`, so that the next snapshot holds
+    /// its position.
+    pub fn begin(&mut self, partition: u32, offset: i64) {
+        let state = self.state(partition);
+        state.next_offset = state.next_offset.max(offset);
+    }
+
+    /// The watermark of the source: the minimum over `partitions`.
+    pub fn lowest_watermark(&self, partitions: impl IntoIterator<Item = u32>) -> EventTime {
+        let watermarks = partitions.into_iter().map(|partition| self.watermark(partition));
+        watermarks.min().unwrap_or(EventTime::NEG_INFINITY)
+    }
+
     /// The watermark of a partition now; −∞ before its first record.
     pub fn watermark(&self, partition: u32) -> EventTime {
         self.partitions.get(&partition).map_or(EventTime::NEG_INFINITY, |state| {
-            state.watermark(self.def.watermark.delay_us, state.next_offset)
+            state.watermark_now(self.def.watermark.delay_us)
         })
     }
 
@@ -236,6 +268,7 @@ impl Admission {
         let all = rejected.iter().map(|(_, rejection)| rejection).chain(refused);
         all.for_each(|rejection| counts.count(rejection.reason));
         assert!(counts.is_conserved(), "read = admitted + late + future + rejected: {counts:?}");
+        self.limit_dead_letters(partition, records, first..end, &rejected, &judge.refused)?;
 
         let dead = self.bury(partition, records, &rejected, &judge.refused)?;
         let (rows, index) = keep(rows, index, &judge.kept)?;
@@ -247,6 +280,45 @@ impl Admission {
         let watermark = state.watermark(delay_us, next_offset);
         let newest = state.newest.map_or(EventTime::NEG_INFINITY, EventTime);
         Ok(Admitted { partition, rows, dead, watermark, newest, next_offset, counts })
+    }
+
+    /// Stops with `dead_letter.max_ratio` where too many of the newest records are not admitted.
+    fn limit_dead_letters(
+        &mut self,
+        partition: u32,
+        records: &Records,
+        range: std::ops::Range<usize>,
+        rejected: &[(u32, Rejection)],
+        refused: &[(u32, Option<EventTime>, Rejection)],
+    ) -> Result<()> {
+        let Some(max_ratio) = self.def.options.dead_letter_max_ratio else { return Ok(()) };
+        let source = self.def.name.clone();
+        let recent = &mut self.state(partition).recent;
+        let (mut rejected, mut refused) = (rejected.iter().peekable(), refused.iter().peekable());
+        for at in range {
+            let this = |index: u32| index as usize == at;
+            let rejection = match rejected.next_if(|(index, _)| this(*index)) {
+                Some((_, rejection)) => Some(rejection),
+                None => refused.next_if(|(index, ..)| this(*index)).map(|(.., why)| why),
+            };
+            recent.push(rejection.is_none());
+            if let Some(Rejection { reason, message }) = rejection
+                && recent.exceeds(max_ratio)
+            {
+                let (count, of) = recent.share();
+                let offset = records.offset(at);
+                return Err(Error::data(format!(
+                    "source '{source}', partition {partition}: {count} of the last {of} records \
+                     are dead letters, more than 'dead_letter.max_ratio' = {max_ratio} allows; \
+                     the newest is offset {offset}, {reason}: {message}"
+                ))
+                .with_hint(
+                    "repair what writes them, or raise 'dead_letter.max_ratio' to go on; nothing \
+                     is lost, reading continues at the last checkpoint",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The event time of each row.
@@ -357,6 +429,11 @@ impl PartitionState {
     fn floor(&self, offset: i64) -> i64 {
         let active = self.floors.iter().filter(|f| f.from_offset <= offset);
         active.map(|f| f.time).max().unwrap_or(i64::MIN)
+    }
+
+    /// The watermark where reading goes on.
+    pub fn watermark_now(&self, delay_us: i64) -> EventTime {
+        self.watermark(delay_us, self.next_offset)
     }
 
     fn watermark(&self, delay_us: i64, offset: i64) -> EventTime {

@@ -1,13 +1,14 @@
 //! What a Kafka consumer and producer share: their configuration, log lines and errors. Secrets
 //! in `properties.*` never reach a message.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, consumer::ConsumerContext};
+use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 
@@ -27,12 +28,61 @@ pub type OnStatus = Arc<dyn Fn(SourceStatus) + Send + Sync>;
 #[derive(Default)]
 pub struct BrokerContext {
     last_error: Mutex<Option<String>>,
+    heard: Mutex<Heard>,
+}
+
+/// Partitions of a topic with their ends (exclusive), as librdkafka's statistics have them;
+/// `None` where nothing has been fetched yet.
+pub type Heard = BTreeMap<u32, Option<i64>>;
+
+/// The part of the statistics that is read: the partitions of each topic.
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    #[serde(default)]
+    partitions: BTreeMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    #[serde(default)]
+    unknown: bool,
+    /// The end for those who read committed records only; negative = not known.
+    #[serde(default)]
+    ls_offset: i64,
+}
+
+/// The partitions in a text of statistics; they are of one topic, we read no more of them with
+/// one consumer.
+fn heard(statistics: &[u8]) -> Option<Heard> {
+    let statistics: Statistics = serde_json::from_slice(statistics).ok()?;
+    let mut heard = Heard::new();
+    for topic in statistics.topics.into_values() {
+        for (id, partition) in topic.partitions {
+            // librdkafka's own partition "-1" is no number of ours.
+            let Ok(id) = id.parse() else { continue };
+            if !partition.unknown {
+                heard.insert(id, (partition.ls_offset >= 0).then_some(partition.ls_offset));
+            }
+        }
+    }
+    Some(heard)
 }
 
 impl BrokerContext {
     /// The newest trouble reported, for error messages.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().ok().and_then(|last| last.clone())
+    }
+
+    /// What the statistics said last; empty before the first ones.
+    pub fn heard(&self) -> Heard {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -54,7 +104,11 @@ impl ClientContext for BrokerContext {
         }
     }
 
-    fn stats(&self, _statistics: Statistics) {}
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(news) = heard(statistics) {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = news;
+        }
+    }
 }
 
 impl ConsumerContext for BrokerContext {}

@@ -60,6 +60,10 @@ impl Intake {
         Ok(Self { def, decoder, admission, risky })
     }
 
+    pub fn def(&self) -> &Arc<SourceDef> {
+        &self.def
+    }
+
     pub fn admission(&self) -> &Admission {
         &self.admission
     }

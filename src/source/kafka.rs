@@ -7,27 +7,30 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::catalog::source::{SourceDef, StartupMode};
-use crate::error::{Error, Result};
-use crate::format::render::write_text;
+use crate::error::{Error, Kind, Result};
 use crate::model::batch::Position;
-use crate::model::time::{EventTime, format_duration};
+use crate::model::time::format_duration;
 
+use super::admit::Gap;
 use super::broker::{
     BrokerContext, OnStatus, SourceStatus, broker_error, client_config, is_passing, servers,
     topic_settings,
 };
 use super::records::{Messages, Records};
 use super::source::{Chunk, Polled, Source};
+use record::take;
+
+mod record;
 
 /// How long a question to the brokers may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes taken in one poll.
 const POLL_BYTES: usize = 32 << 20;
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("group.id", "skewless"),
     ("isolation.level", "read_committed"),
     ("queued.max.messages.kbytes", "131072"),
@@ -35,7 +38,10 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("fetch.error.backoff.ms", "200"),
     ("fetch.wait.max.ms", "50"),
     ("reconnect.backoff.max.ms", "2000"),
-    ("topic.metadata.refresh.interval.ms", "60000"),
+    // How soon partitions that appear are noticed.
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    // How often `ends_heard` has news.
+    ("statistics.interval.ms", "1000"),
 ];
 const FORCED: [(&str, &str); 4] = [
     ("enable.auto.commit", "false"),
@@ -65,8 +71,14 @@ pub struct KafkaSource {
     consumer: BaseConsumer<BrokerContext>,
     partitions: Vec<u32>,
     tracks: BTreeMap<u32, Track>,
+    /// What `ends` said last, also before anything is read.
+    ends: BTreeMap<u32, i64>,
     on_status: Option<OnStatus>,
-    down: bool,
+    skip_gaps: bool,
+    /// Why nothing comes, while that is so.
+    trouble: Option<String>,
+    /// A question to the brokers was not answered: everything is assigned anew and asked again.
+    reassign: bool,
 }
 
 impl KafkaSource {
@@ -93,10 +105,13 @@ impl KafkaSource {
             consumer,
             partitions: Vec::new(),
             tracks: BTreeMap::new(),
+            ends: BTreeMap::new(),
             on_status,
-            down: false,
+            skip_gaps: options.skip_gaps,
+            trouble: None,
+            reassign: false,
         };
-        source.discover(timeout)?;
+        source.partitions = source.discover(timeout)?;
         Ok(source)
     }
 
@@ -134,7 +149,7 @@ impl KafkaSource {
     }
 
     /// Looks up the partitions of the topic.
-    fn discover(&mut self, timeout: Duration) -> Result<()> {
+    fn discover(&self, timeout: Duration) -> Result<Vec<u32>> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(&self.topic), timeout)
@@ -148,8 +163,7 @@ impl KafkaSource {
             return Err(self.no_topic(error));
         }
         partitions.sort_unstable();
-        self.partitions = partitions;
-        Ok(())
+        Ok(partitions)
     }
 
     fn no_topic(&self, code: Option<RDKafkaErrorCode>) -> Error {
@@ -206,9 +220,12 @@ impl KafkaSource {
     }
 
     fn report(&mut self, status: SourceStatus) {
-        let down = matches!(status, SourceStatus::Down(_));
-        if down || self.down {
-            self.down = down;
+        let trouble = match &status {
+            SourceStatus::Down(why) => Some(why.clone()),
+            SourceStatus::Up => None,
+        };
+        if trouble.is_some() || self.trouble.is_some() {
+            self.trouble = trouble;
             if let Some(report) = &self.on_status {
                 report(status);
             }
@@ -222,7 +239,7 @@ impl KafkaSource {
             return self.end_of_partition(partition.cast_unsigned(), polled);
         }
         match error.rdkafka_error_code() {
-            Some(C::AutoOffsetReset | C::OffsetOutOfRange) => Err(self.gap()),
+            Some(C::AutoOffsetReset | C::OffsetOutOfRange) => self.gap(polled),
             Some(code @ (C::UnknownTopic | C::UnknownTopicOrPartition | C::UnknownPartition)) => {
                 Err(self.no_topic(Some(code)))
             }
@@ -238,29 +255,78 @@ impl KafkaSource {
         }
     }
 
-    /// Which records are gone.
-    fn gap(&self) -> Error {
+    /// Records are gone that were to be read next: an error that says which, or, with `on_gap`
+    /// skip, the next ones that are still there.
+    fn gap(&mut self, polled: &mut Polled) -> Result<()> {
         let topic = &self.topic;
+        let mut found = Vec::new();
         for (partition, track) in &self.tracks {
-            let Ok((low, high)) = self.watermarks(*partition) else { continue };
+            let (low, high) = self.watermarks(*partition)?;
             let next = track.next;
-            if next < low {
-                return Error::data(format!(
-                    "topic '{topic}', partition {partition}: offsets {next} to {} are gone; the \
-                     oldest record left has offset {low}",
-                    low - 1
-                ))
-                .with_hint("the topic's retention removed them before they were read");
-            }
             if next > high {
-                return Error::data(format!(
+                return Err(Error::data(format!(
                     "topic '{topic}', partition {partition}: offset {next} was read before, but \
                      the log ends at {high}"
                 ))
-                .with_hint("was the topic deleted and made anew? Then start with a fresh home");
+                .with_hint("was the topic deleted and made anew? Then start with a fresh home"));
+            }
+            if next < low {
+                found.push(Gap { partition: *partition, from: next, to: low });
             }
         }
-        Error::data(format!("topic '{topic}': the next offset of a partition is gone"))
+        let Some(Gap { partition, from, to }) = found.first().filter(|_| !self.skip_gaps) else {
+            return self.skip(found, polled);
+        };
+        Err(Error::data(format!(
+            "topic '{topic}', partition {partition}: offset {from} is wanted, but the earliest \
+             one left is {to}: {} offsets were deleted before they were read",
+            to - from
+        ))
+        .with_hint(
+            "the topic's retention is shorter than the engine was away; 'on_gap' = 'skip' goes on \
+             at the earliest one and records the gap",
+        ))
+    }
+
+    /// Goes on behind the gaps.
+    fn skip(&mut self, gaps: Vec<Gap>, polled: &mut Polled) -> Result<()> {
+        for gap in gaps {
+            let Gap { partition, from, to } = gap;
+            tracing::warn!(
+                "topic '{}', partition {partition}: offsets {from} to {} were deleted before they \
+                 were read; skipped",
+                self.topic,
+                to - 1
+            );
+            if let Some(track) = self.tracks.get_mut(&partition) {
+                track.next = to;
+            }
+            let records = Records::Messages(Messages::default());
+            polled.chunks.push(Chunk { partition, records, next_offset: to });
+            polled.gaps.push(gap);
+        }
+        // The consumer has given up on these partitions.
+        self.assign_anew()
+    }
+
+    /// Goes on in one partition with everything fetched ahead forgotten, so that its end is
+    /// announced again.
+    fn fetch_anew(&self, partition: u32, next: i64) -> Result<()> {
+        let mut one = TopicPartitionList::new();
+        one.add_partition_offset(&self.topic, partition.cast_signed(), Offset::Offset(next))
+            .and_then(|()| self.consumer.incremental_unassign(&one))
+            .and_then(|()| self.consumer.incremental_assign(&one))
+            .map_err(|e| self.no_answer(&e))
+    }
+
+    /// Goes on from where reading is, with everything fetched ahead forgotten.
+    fn assign_anew(&mut self) -> Result<()> {
+        self.reassign = false;
+        let positions = self
+            .tracks
+            .iter()
+            .map(|(partition, track)| Position { partition: *partition, offset: track.next });
+        self.seek(&positions.collect::<Vec<_>>())
     }
 
     /// The consumer stands at the end of a partition. What lies between our position and the end
@@ -276,52 +342,11 @@ impl KafkaSource {
             polled.chunks.push(Chunk { partition, records, next_offset: track.end });
         } else {
             track.rechecked = Some(track.next);
-            let at = Offset::Offset(track.next);
-            let again =
-                self.consumer.seek(&self.topic, partition.cast_signed(), at, ANSWER_TIMEOUT);
-            again.map_err(|e| self.no_answer(&e))?;
+            let next = track.next;
+            self.fetch_anew(partition, next)?;
         }
         Ok(())
     }
-}
-
-/// Copies a record. Ours are the first 120 bytes of what is oversize.
-fn take(messages: &mut Messages, message: &BorrowedMessage<'_>, bytes_max: usize) {
-    messages.push(message.offset(), message.payload(), bytes_max);
-    messages.set_key(message.key());
-    let ms = message.timestamp().to_millis();
-    messages.set_timestamp(ms.filter(|ms| *ms >= 0).map(|ms| EventTime(ms.saturating_mul(1_000))));
-    if let Some(headers) = message.headers() {
-        messages.set_headers(&headers_json(headers));
-    }
-}
-
-/// `[["name", "text"], …]` in the order of the record (names may repeat); a value that is not
-/// text is `{"base64": "…"}`.
-fn headers_json(headers: &impl Headers) -> Vec<u8> {
-    use base64::Engine as _;
-    let mut out = vec![b'['];
-    for header in headers.iter() {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.push(b'[');
-        write_text(header.key, &mut out);
-        out.push(b',');
-        match header.value.map(|value| (value, std::str::from_utf8(value))) {
-            None => out.extend_from_slice(b"null"),
-            Some((_, Ok(text))) => write_text(text, &mut out),
-            Some((bytes, Err(_))) => {
-                out.extend_from_slice(b"{\"base64\":");
-                let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-                write_text(&text, &mut out);
-                out.push(b'}');
-            }
-        }
-        out.push(b']');
-    }
-    out.push(b']');
-    out
 }
 
 impl Source for KafkaSource {
@@ -343,20 +368,18 @@ impl Source for KafkaSource {
     }
 
     fn ends(&mut self) -> Result<Vec<Position>> {
-        self.discover(ANSWER_TIMEOUT)?;
         let mut positions = Vec::with_capacity(self.partitions.len());
         for partition in self.partitions.clone() {
             let (_, end) = self.watermarks(partition)?;
+            self.ends.insert(partition, end);
             if let Some(track) = self.tracks.get_mut(&partition) {
                 track.end = track.end.max(end);
                 if track.next < track.end && track.at_end {
                     // The end was announced before; it has to be announced again.
                     track.at_end = false;
                     track.rechecked = Some(track.next);
-                    let at = Offset::Offset(track.next);
-                    let (topic, id) = (&self.topic, partition.cast_signed());
-                    let again = self.consumer.seek(topic, id, at, ANSWER_TIMEOUT);
-                    again.map_err(|e| self.no_answer(&e))?;
+                    let next = track.next;
+                    self.fetch_anew(partition, next)?;
                 }
             }
             positions.push(Position { partition, offset: end });
@@ -366,14 +389,13 @@ impl Source for KafkaSource {
 
     fn seek(&mut self, positions: &[Position]) -> Result<()> {
         let mut assignment = TopicPartitionList::new();
-        let ends: BTreeMap<u32, i64> = self.tracks.iter().map(|(p, t)| (*p, t.end)).collect();
         self.tracks.clear();
         for Position { partition, offset } in positions {
             let id = partition.cast_signed();
             assignment
                 .add_partition_offset(&self.topic, id, Offset::Offset(*offset))
                 .map_err(|e| self.no_answer(&e))?;
-            let end = ends.get(partition).copied().unwrap_or(0);
+            let end = self.ends.get(partition).copied().unwrap_or(0);
             let track = Track { next: *offset, end, at_end: false, rechecked: None };
             self.tracks.insert(*partition, track);
         }
@@ -381,6 +403,9 @@ impl Source for KafkaSource {
     }
 
     fn poll(&mut self, rows_max: usize, timeout: Duration) -> Result<Polled> {
+        if self.reassign {
+            self.assign_anew()?;
+        }
         let mut polled = Polled::default();
         let mut taken: BTreeMap<u32, Messages> = BTreeMap::new();
         let (mut rows, mut bytes, mut wait) = (0, 0, timeout);
@@ -402,7 +427,14 @@ impl Source for KafkaSource {
             };
             // What was read before the event belongs before it.
             self.hand_over(&mut taken, &mut polled);
-            self.event(&failure, &mut polled)?;
+            match self.event(&failure, &mut polled) {
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    self.report(SourceStatus::Down(error.message().to_owned()));
+                    self.reassign = true;
+                    break;
+                }
+                done => done?,
+            }
             wait = Duration::ZERO;
             if self.tracks.values().all(|track| track.at_end) {
                 break;
@@ -410,10 +442,56 @@ impl Source for KafkaSource {
         }
         self.hand_over(&mut taken, &mut polled);
         polled.end_of_input = self.tracks.values().all(|track| track.at_end);
-        if !polled.chunks.is_empty() {
+        if !polled.chunks.is_empty() && !self.reassign {
             self.report(SourceStatus::Up);
         }
         Ok(polled)
+    }
+
+    fn oldest(&mut self) -> Result<Vec<Position>> {
+        let each = self.partitions.iter().map(|partition| {
+            let (low, _) = self.watermarks(*partition)?;
+            Ok(Position { partition: *partition, offset: low })
+        });
+        each.collect()
+    }
+
+    fn ends_heard(&self) -> Vec<Position> {
+        let heard = self.context().heard();
+        let read = heard.into_iter().filter(|(partition, _)| self.tracks.contains_key(partition));
+        read.filter_map(|(partition, end)| Some(Position { partition, offset: end? })).collect()
+    }
+
+    fn gained(&mut self) -> Result<Vec<Position>> {
+        let heard = self.context().heard();
+        let new = heard.into_keys().filter(|partition| !self.partitions.contains(partition));
+        let mut gained = Vec::new();
+        for partition in new.collect::<Vec<_>>() {
+            let (offset, _) = self.watermarks(partition)?;
+            gained.push(Position { partition, offset });
+        }
+        Ok(gained)
+    }
+
+    fn add(&mut self, gained: &[Position]) -> Result<()> {
+        let mut more = TopicPartitionList::new();
+        for Position { partition, offset } in gained {
+            let id = partition.cast_signed();
+            more.add_partition_offset(&self.topic, id, Offset::Offset(*offset))
+                .map_err(|e| self.no_answer(&e))?;
+        }
+        self.consumer.incremental_assign(&more).map_err(|e| self.no_answer(&e))?;
+        for Position { partition, offset } in gained {
+            let track = Track { next: *offset, end: *offset, at_end: false, rechecked: None };
+            self.tracks.insert(*partition, track);
+            self.partitions.push(*partition);
+        }
+        self.partitions.sort_unstable();
+        Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
     }
 }
 

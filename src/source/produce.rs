@@ -74,11 +74,28 @@ pub struct Produced {
 
 /// Counts what the brokers answer.
 #[derive(Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     done: AtomicU64,
     failed: AtomicU64,
     first_error: Mutex<Option<String>>,
     broker: BrokerContext,
+}
+
+impl Deliveries {
+    /// Begins to count again.
+    pub(super) fn reset(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+        if let Ok(mut first) = self.first_error.lock() {
+            *first = None;
+        }
+    }
+
+    /// Messages acknowledged, and why the first one that was not, was not.
+    pub(super) fn taken(&self) -> (usize, Option<String>) {
+        let first = self.first_error.lock().ok().and_then(|first| first.clone());
+        (self.done.load(Ordering::Relaxed) as usize, first)
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -119,7 +136,7 @@ pub fn produce(
     mut progress: impl FnMut(u64) -> bool,
 ) -> Result<Produced> {
     let config = client_config(&options.properties, &DEFAULTS, &[])?;
-    ensure_topic(&config, options)?;
+    ensure_topic(&config, &options.topic, options.partitions)?;
     let producer = BaseProducer::from_config_and_context(&config, Deliveries::default())
         .map_err(|e| broker_error(&e, "cannot use Kafka", &BrokerContext::default()))?;
     let mut sender = Sender { producer, options, sent: 0, pacer: Pacer::new(options.pace) };
@@ -138,9 +155,13 @@ pub fn produce(
     sender.finish(&config)
 }
 
-/// Makes the topic if it is missing and a number of partitions was given.
-fn ensure_topic(config: &ClientConfig, options: &ProduceOptions) -> Result<()> {
-    let (topic, servers) = (options.topic.as_str(), servers(config));
+/// Makes the topic if it is missing, with one partition unless a number is given.
+pub(super) fn ensure_topic(
+    config: &ClientConfig,
+    topic: &str,
+    partitions: Option<u32>,
+) -> Result<()> {
+    let servers = servers(config);
     let admin = admin(config)?;
     let context = || admin.inner().context();
     let unreachable = |e: &KafkaError| {
@@ -150,7 +171,7 @@ fn ensure_topic(config: &ClientConfig, options: &ProduceOptions) -> Result<()> {
     let metadata =
         admin.inner().fetch_metadata(None, ANSWER_TIMEOUT).map_err(|e| unreachable(&e))?;
     let found = metadata.topics().iter().find(|t| t.name() == topic).map(|t| t.partitions().len());
-    match (found, options.partitions) {
+    match (found, partitions) {
         (Some(found), Some(wanted)) if found != wanted as usize => {
             Err(Error::usage(format!("topic '{topic}' has {found} partitions, not {wanted}"))
                 .with_hint("leave out the number of partitions, or use another topic"))

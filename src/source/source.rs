@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::model::batch::Position;
 
+use super::admit::Gap;
 use super::records::Records;
 
 /// Records of one partition as they were read, in log order.
@@ -21,6 +22,9 @@ pub struct Chunk {
 #[derive(Debug, Default)]
 pub struct Polled {
     pub chunks: Vec<Chunk>,
+    /// Records that were deleted before they were read, and are passed over because the source
+    /// says so; a chunk without records moves the position behind each.
+    pub gaps: Vec<Gap>,
     /// Nothing more will come unless the log grows: every partition stands at its end.
     pub end_of_input: bool,
 }
@@ -45,13 +49,13 @@ impl Polled {
 ///   status callback; an `Unavailable` error from `poll` may be retried by the caller. `Data` and
 ///   the other kinds end the source.
 pub trait Source: Send {
-    /// The partitions known now, ascending. Grows when the log grows (`ends` looks for new ones).
+    /// The partitions of the log as it was opened, and those of `add`, ascending.
     fn partitions(&self) -> Vec<u32>;
 
     /// Where reading starts the first time, one position per partition.
     fn starts(&mut self) -> Result<Vec<Position>>;
 
-    /// The ends as seen now (exclusive), one position per partition, new partitions included.
+    /// The ends as seen now (exclusive), one position per partition.
     fn ends(&mut self) -> Result<Vec<Position>>;
 
     /// Continues at these positions. Partitions that are not named are not read. Must be called
@@ -60,4 +64,30 @@ pub trait Source: Send {
 
     /// The next records, at most about `rows_max` in all.
     fn poll(&mut self, rows_max: usize, timeout: Duration) -> Result<Polled>;
+
+    /// The oldest record left in each partition, whatever [`Self::starts`] says.
+    fn oldest(&mut self) -> Result<Vec<Position>> {
+        self.starts()
+    }
+
+    /// The ends as last heard of (exclusive), without asking anybody; partitions without news are
+    /// left out. For showing how far behind reading is.
+    fn ends_heard(&self) -> Vec<Position> {
+        Vec::new()
+    }
+
+    /// Partitions that the log has gained, at their oldest record. Cheap while there are none.
+    fn gained(&mut self) -> Result<Vec<Position>> {
+        Ok(Vec::new())
+    }
+
+    /// Reads these gained partitions too, from these positions on.
+    fn add(&mut self, _gained: &[Position]) -> Result<()> {
+        Ok(())
+    }
+
+    /// What reading waits for, if something outside does not answer.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

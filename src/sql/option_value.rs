@@ -24,12 +24,18 @@ pub enum OptionType {
     Url,
     /// A [`Self::Url`], or one of these words.
     UrlOr(&'static [&'static str]),
+    /// A [`Self::Url`], or `kafka:topic`.
+    UrlOrTopic,
+    /// A share: 0 or more, less than 1.
+    Ratio,
     /// `embedded`, `none`, or a Redis URL.
     OnlineStore,
     /// The key of a hash in Redis: text with `{feature}`, `{key}` or `{column}`.
     KeyTemplate,
     /// One of these words; the second ones are not built yet.
     Choice(&'static [&'static str], &'static [&'static str]),
+    /// A share of what happens, `sample 1%`: more than 0, at most all. Read as parts per million.
+    Sample,
 }
 
 /// A checked value.
@@ -43,6 +49,7 @@ pub enum OptionValue {
     Bytes(usize),
     Timestamp(EventTime),
     Columns(Vec<String>),
+    Ratio(f64),
 }
 
 impl OptionType {
@@ -71,6 +78,14 @@ impl OptionType {
             Self::Url => OptionValue::Text(checked_url(trimmed)?),
             Self::UrlOr(words) if words.contains(&lower.as_str()) => OptionValue::Text(lower),
             Self::UrlOr(_) => OptionValue::Text(checked_url(trimmed)?),
+            Self::UrlOrTopic => OptionValue::Text(match trimmed.strip_prefix("kafka:") {
+                Some(topic) => format!("kafka:{}", checked_topic(topic)?),
+                None => checked_url(trimmed)?,
+            }),
+            Self::Ratio => match trimmed.parse::<f64>() {
+                Ok(share) if (0.0..1.0).contains(&share) => OptionValue::Ratio(share),
+                _ => return Err(self.wrong()),
+            },
             Self::OnlineStore => OptionValue::Text(checked_store(trimmed, &lower)?),
             Self::KeyTemplate => {
                 check_template(text)?;
@@ -91,6 +106,7 @@ impl OptionType {
                 }
                 OptionValue::Text(lower)
             }
+            Self::Sample => OptionValue::Count(parse_sample(&lower).ok_or_else(|| self.wrong())?),
         })
     }
 
@@ -106,6 +122,8 @@ impl OptionType {
             Self::Columns => "column names, separated by commas".to_owned(),
             Self::Url => "a path or URL".to_owned(),
             Self::UrlOr(words) => format!("a path or URL, or {}", words.join(", ")),
+            Self::UrlOrTopic => "a path or URL, or kafka:topic".to_owned(),
+            Self::Ratio => "a share from 0 to below 1, as in '0.05'".to_owned(),
             Self::OnlineStore => "embedded, none, or redis://…".to_owned(),
             Self::KeyTemplate => "text with {feature}, {key} or {column}".to_owned(),
             Self::Choice(built, later) => {
@@ -113,6 +131,7 @@ impl OptionType {
                 let all: Vec<String> = built.iter().map(|w| (*w).to_owned()).chain(soon).collect();
                 all.join(", ")
             }
+            Self::Sample => "a share, as in 'sample 1%' or '0.01'".to_owned(),
         }
     }
 
@@ -182,6 +201,30 @@ fn checked_url(text: &str) -> Result<String> {
         Some(scheme) => Err(Error::usage(format!("unknown kind of location {}", quoted(scheme)))
             .with_hint("use a path, file:// or s3://")),
     }
+}
+
+/// `sample 1%`, `1%` or `0.01` as parts per million, 1 to all.
+fn parse_sample(text: &str) -> Option<u64> {
+    let text = text.strip_prefix("sample").unwrap_or(text).trim();
+    let (number, parts) = match text.strip_suffix('%') {
+        Some(number) => (number.trim(), 10_000.0),
+        None => (text, 1_000_000.0),
+    };
+    let plain = |c: char| c.is_ascii_digit() || c == '.';
+    let share = number.chars().all(plain).then(|| number.parse::<f64>().ok())??;
+    let parts = (share * parts).round();
+    (1.0..=1_000_000.0).contains(&parts).then_some(parts as u64)
+}
+
+/// A name that Kafka accepts for a topic.
+fn checked_topic(name: &str) -> Result<&str> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > 249 || matches!(name, "." | "..") || !name.bytes().all(fits)
+    {
+        return Err(Error::usage("expected kafka: and the name of a topic")
+            .with_hint("letters, digits, '.', '_' and '-', as in 'kafka:transactions.dead'"));
+    }
+    Ok(name)
 }
 
 fn checked_store(text: &str, lower: &str) -> Result<String> {

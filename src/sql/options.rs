@@ -155,9 +155,16 @@ pub static OPTIONS: &[OptionSpec] = &[
     source("archive", T::Boolean, "write the admitted rows to 'history'")
         .only(STREAMS)
         .default("false"),
-    source("dead_letter", T::Url, "URL for what is not admitted; else <home>/dead_letter/"),
-    source("dead_letter.max_ratio", T::Text, "stop when more than this share is not admitted")
-        .not_yet("a limit on dead letters"),
+    source(
+        "dead_letter",
+        T::UrlOrTopic,
+        "URL or kafka:topic for what is not admitted; else <home>/dead_letter/",
+    ),
+    source(
+        "dead_letter.max_ratio",
+        T::Ratio,
+        "stop when a larger share of a partition's last 1,000 records is not admitted",
+    ),
     source(
         "max_future",
         T::Duration,
@@ -169,9 +176,13 @@ pub static OPTIONS: &[OptionSpec] = &[
         .default("1 minute"),
     source("idle", T::Choice(&["wait"], &["advance"]), "what an idle partition does to time")
         .default("wait"),
-    source("on_gap", T::Choice(&["fail"], &["skip"]), "what happens when records were deleted")
-        .only(KAFKA)
-        .default("fail"),
+    source(
+        "on_gap",
+        T::Choice(&["fail", "skip"], &[]),
+        "what happens when records were deleted before they were read",
+    )
+    .only(KAFKA)
+    .default("fail"),
     source("message.max_bytes", T::Bytes, "longer messages are dead letters")
         .only(DECODING)
         .default("1 MiB"),
@@ -191,8 +202,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .not_yet("starting from history"),
     feature("freshness.slo", T::Text, "how old values may be before an alarm")
         .not_yet("freshness alarms"),
-    feature("log", T::Text, "share of the values served that are kept")
-        .not_yet("a log of the values served"),
+    feature("log", T::Sample, "share of the values served that is kept in <home>/log/"),
     feature("description", T::Text, "what it is, for people"),
     feature("owner", T::Text, "who answers for it"),
     feature("tags", T::Text, "words to find it by"),

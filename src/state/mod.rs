@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `snapshot` | [`snapshot::Snapshot`]: state as Arrow tables |
+//! | `overlay` | [`overlay::overlay`]: what changed over an older snapshot |
 //! | `key_index` | [`key_index::KeyIndex`]: entity keys to dense slots and back |
 //! | `key_column` | canonical key bytes back to arrays |
 //! | `intern` | [`intern::Interner`]: byte strings that rows refer to by number |
@@ -14,6 +15,7 @@ pub mod buffer;
 pub mod intern;
 mod key_column;
 pub mod key_index;
+pub mod overlay;
 pub mod row;
 pub mod snapshot;
 #[cfg(test)]

@@ -5,6 +5,12 @@ use arrow::array::RecordBatch;
 
 use crate::model::key::Shard;
 
+/// The table of the keys of a shard: the key columns first, then what belongs to the key itself.
+pub const KEYS_TABLE: &str = "keys";
+
+/// In tables of rows that belong to keys: the number of the key's row in [`KEYS_TABLE`].
+pub const OWNER_COLUMN: &str = "_key";
+
 /// One table of a snapshot. `shard` says which key group (or partition) its rows belong to, so
 /// that another number of lanes can restore it.
 #[derive(Clone, Debug)]

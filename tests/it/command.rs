@@ -72,9 +72,18 @@ fn help_and_version_need_nothing_and_name_every_command() {
     let (_keep, home) = new_home();
     let help = run(&home, &["--help"]);
     succeeded(&help);
-    for command in
-        ["sql", "apply", "run", "backfill", "training-set", "get", "status", "produce", "demo"]
-    {
+    for command in [
+        "sql",
+        "apply",
+        "run",
+        "backfill",
+        "training-set",
+        "get",
+        "status",
+        "dead-letters",
+        "produce",
+        "demo",
+    ] {
         assert!(stdout(&help).contains(&format!("  {command} ")), "{command}: {}", stdout(&help));
     }
     let version = run(&home, &["--version"]);

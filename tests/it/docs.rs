@@ -18,7 +18,7 @@ fn read(path: &str) -> String {
 /// README, `docs/*.md`, the READMEs of the examples.
 fn pages() -> Vec<PathBuf> {
     let mut pages = vec![repository().join("README.md")];
-    for directory in ["docs", "examples/fraud", "examples/flights"] {
+    for directory in ["docs", "examples/fraud", "examples/flights", "examples/serving"] {
         let entries = fs::read_dir(repository().join(directory)).unwrap();
         pages.extend(entries.map(|e| e.unwrap().path()));
     }
@@ -50,7 +50,7 @@ fn every_statement_in_the_documentation_parses() {
 
 #[test]
 fn every_sql_file_parses() {
-    for directory in ["sql", "examples/fraud", "examples/flights"] {
+    for directory in ["sql", "examples/fraud", "examples/flights", "examples/serving"] {
         for entry in fs::read_dir(repository().join(directory)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ending| ending == "sql") {

@@ -6,6 +6,9 @@
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
 //! | `docs` | the documentation against the program |
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
+//! | `serving` | HTTP of a running engine |
+//! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
+//! | `proxy` | a bad network between a client and a broker |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
 #![allow(
@@ -17,6 +20,10 @@
 
 mod command;
 mod docs;
+mod faults;
 mod pipeline;
 mod poll;
+mod proxy;
+mod restart;
+mod serving;
 mod tidy;

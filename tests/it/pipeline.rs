@@ -158,6 +158,42 @@ fn kafka_to_redis_and_parquet_and_back_by_backfill_bit_for_bit() {
 }
 
 #[test]
+fn a_source_that_is_not_partitioned_as_declared_is_refused_and_continues_without_the_option() {
+    let (kafka, redis) = (service("KAFKA"), service("REDIS"));
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("home");
+    let topic = format!("unpartitioned-{}", std::process::id());
+    let (lines, good) = messages();
+    std::fs::write(directory.path().join("payments.ndjson"), lines).unwrap();
+    let produce = ["produce", "payments.ndjson", "--topic", &topic, "--brokers", &kafka];
+    run(&home, &[&produce[..], &["--key", "event_time", "--partitions", "2"]].concat());
+    let plain = definitions(directory.path(), &kafka, &redis, &topic);
+    let declared =
+        plain.replace("'archive' = 'true'", "'archive' = 'true', 'partitioned.by' = 'user_id'");
+    for (name, sql) in [("declared.sql", &declared), ("plain.sql", &plain)] {
+        std::fs::write(directory.path().join(name), sql).unwrap();
+    }
+    run(&home, &["apply", "declared.sql"]);
+    let refused = skewless(&home, &["run", "--until", "now", "--no-http"]).output().unwrap();
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("user_id = ") && said.contains("comes in partitions"), "{said}");
+    let published = std::fs::read_dir(directory.path().join("history"));
+    let files = published.map(|entries| {
+        entries
+            .filter(|e| !e.as_ref().unwrap().file_name().to_string_lossy().starts_with(['_', '.']))
+            .count()
+    });
+    assert_eq!(files.unwrap_or(0), 0, "the failed epoch published nothing");
+    run(&home, &["apply", "plain.sql"]);
+    run(&home, &["run", "--until", "end", "--no-http"]);
+    let compared = run(&home, &["backfill", "spend", "--out", "again", "--compare"]);
+    let (line, all) = (text(&compared.stdout), good as usize);
+    let rows: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(line.contains(", 0 different") && rows > all / 2 && rows <= all, "{line}");
+}
+
+#[test]
 fn an_unreachable_broker_is_named_and_the_command_fails() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path().join("home");

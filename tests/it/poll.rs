@@ -7,6 +7,11 @@ use skewless::clock;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Lets time pass: what a slow network does.
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// The first answer of `ask`; panics after `limit`, naming `what` was waited for.
 pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = clock::monotonic();

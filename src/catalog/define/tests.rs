@@ -127,6 +127,14 @@ fn startup_json_and_datagen_options_are_typed() {
          'json.unknown'='reject', 'idle'='wait', 'on_gap'='fail', 'dead_letter'='/tmp/dl'"
     ));
     assert_eq!(kafka.startup, StartupMode::Timestamp(2_000));
+    assert!(!kafka.skip_gaps && kafka.dead_letter_topic().is_none());
+    assert_eq!(kafka.dead_letter_max_ratio, None);
+    let faults = with(&format!(
+        "{KAFKA}, 'on_gap'='SKIP', 'dead_letter'='kafka:t.dead', 'dead_letter.max_ratio'='0.05'"
+    ));
+    assert!(faults.skip_gaps);
+    assert_eq!(faults.dead_letter_topic(), Some("t.dead"));
+    assert_eq!(faults.dead_letter_max_ratio, Some(0.05));
     let json = JsonOptions {
         timestamp: JsonTimestamp::EpochMillis,
         coerce: true,
@@ -221,15 +229,21 @@ const WRONG_OPTIONS: &[(&str, &str)] = &[
         "option 'partitioned.by' is 'a b', expected column names, separated by commas",
     ),
     ("KAFKA,'idle'='advance'", "not supported yet: 'idle' = 'advance'"),
-    ("KAFKA,'on_gap'='skip'", "not supported yet: 'on_gap' = 'skip'"),
+    ("KAFKA,'on_gap'='leap'", "option 'on_gap' is 'leap', expected fail, skip"),
+    ("KAFKA,'dead_letter'='kafka:t'", "dead letters cannot go to the topic they come from"),
     (
-        "KAFKA,'dead_letter'='kafka:dl'",
-        "not supported yet: 'dead_letter': a Kafka topic ('kafka:…') here",
+        "'connector'='file','path'='d','dead_letter'='kafka:dl'",
+        "'dead_letter' = 'kafka:…' is for 'connector' = 'kafka'",
     ),
     (
-        "KAFKA,'dead_letter.max_ratio'='0.1'",
-        "not supported yet: 'dead_letter.max_ratio' (a limit on dead letters)",
+        "KAFKA,'dead_letter'='kafka:a b'",
+        "option 'dead_letter' is 'kafka:a b', expected kafka: and the name of a topic",
     ),
+    (
+        "KAFKA,'dead_letter.max_ratio'='1'",
+        "option 'dead_letter.max_ratio' is '1', expected a share from 0 to below 1, as in '0.05'",
+    ),
+    ("KAFKA,'history'='kafka:h'", "not supported yet: 'history': a Kafka topic ('kafka:…') here"),
     (
         "KAFKA,'max_future'='-1 s'",
         "option 'max_future' is '-1 s', expected a duration, as in '30 seconds'",
@@ -295,6 +309,11 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
     assert_eq!(def.options.offline_interval_us, 10_000_000);
     assert_eq!(def.query, "SELECT 1 AS a\nFROM s");
     assert_eq!(with("").unwrap().options.online, OnlineStoreDef::Embedded);
+    assert_eq!(with("").unwrap().options.log_share, None);
+    for (text, parts) in [("sample 1%", 10_000), ("0.5%", 5_000), ("1", 1_000_000), ("1e-6", 0)] {
+        let share = with(&format!("'log'='{text}'")).ok().and_then(|def| def.options.log_share);
+        assert_eq!(share, (parts > 0).then_some(parts), "{text}");
+    }
     for (options, expected) in [
         ("'ttl'='1 day'", "not supported yet: 'ttl' (values that expire)"),
         (
@@ -303,7 +322,9 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
         ),
         ("'bootstrap'='history'", "not supported yet: 'bootstrap' (starting from history)"),
         ("'freshness.slo'='1 s'", "not supported yet: 'freshness.slo' (freshness alarms)"),
-        ("'log'='0.1'", "not supported yet: 'log' (a log of the values served)"),
+        ("'log'='all'", "option 'log' is 'all', expected a share, as in 'sample 1%' or '0.01'"),
+        ("'log'='101%'", "option 'log' is '101%', expected a share, as in 'sample 1%' or '0.01'"),
+        ("'log'='0'", "option 'log' is '0', expected a share, as in 'sample 1%' or '0.01'"),
         (
             "'online'='memcached'",
             "option 'online' is 'memcached', expected embedded, none, or redis://…",

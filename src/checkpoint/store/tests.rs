@@ -88,11 +88,13 @@ async fn run_epoch(
         carried.clear();
     }
     let state = StateDraft {
+        adds: false,
         group: "SELECT a /* \"x\" */".to_owned(),
         part: "lane-0".to_owned(),
         bytes: format!("{carried:?}").into(),
     };
     let source = SourceState {
+        partitions: 1,
         positions: BTreeMap::from([(0, position as i64)]),
         admission: serde_json::Value::Null,
         watermark: None,
@@ -108,6 +110,7 @@ async fn run_epoch(
             ..Draft::default()
         })
         .await
+        .map(|_| ())
 }
 
 /// Recovers and reads the toy engine's state: (next epoch, carried values).

@@ -10,11 +10,13 @@
 //! | `training_set` | refused until it is built |
 //! | `get` | the values of one entity |
 //! | `status` | sources, features, checkpoint |
+//! | `dead_letters` | what a source did not admit |
 //! | `produce` | rows to Kafka |
 //! | `demo` | the whole path on generated data |
 
 pub mod apply;
 pub mod backfill;
+pub mod dead_letters;
 pub mod demo;
 pub mod get;
 pub mod produce;

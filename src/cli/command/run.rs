@@ -6,14 +6,8 @@ use crate::cli::command::{Session, counts_in_words};
 use crate::cli::engine::{ApplyOptions, ChangeKind, RunOptions};
 use crate::cli::progress::grouped;
 use crate::cli::script::Failure;
-use crate::error::Error;
 
 pub async fn run(args: &RunArgs, session: &mut Session<'_>) -> Result<(), Failure> {
-    if !args.no_http && !args.http.ip().is_loopback() {
-        return Err(Error::not_yet(format!("serving HTTP beyond this machine ({})", args.http))
-            .with_hint("listen on 127.0.0.1 and put a proxy with authentication before it")
-            .into());
-    }
     if !args.files.is_empty() {
         let changes = apply_files(&args.files, ApplyOptions::default(), session).await?;
         for change in changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
@@ -23,7 +17,7 @@ pub async fn run(args: &RunArgs, session: &mut Session<'_>) -> Result<(), Failur
     let options = RunOptions {
         features: args.features.clone(),
         until: args.until,
-        http: (!args.no_http).then_some(args.http),
+        http: args.http(),
         lanes: args.lanes.map(usize::from),
         checkpoint_interval: args.checkpoint_interval,
     };

@@ -20,10 +20,11 @@ use crate::plan::bind::{SourceLookup, plan_feature};
 use crate::plan::computed::{compile_computed, infer};
 use crate::plan::dataflow::FeaturePlan;
 use crate::source::admit::Compute;
-use crate::sql::ast::{CreateFeature, ObjectKind, Statement};
+use crate::sql::ast::{CreateFeature, DropObject, ObjectKind, Statement};
 use crate::sql::guard::on_big_stack;
 use crate::sql::options::OPTIONS;
 use crate::sql::parser::parse_query;
+use crate::sql::printer::{create_feature, create_source, name_text};
 
 /// The process environment, for `${NAME}`.
 pub(super) fn env(name: &str) -> Option<String> {
@@ -83,7 +84,24 @@ pub(super) fn compute(def: &SourceDef) -> Result<Option<Compute>> {
     }))
 }
 
+/// Why definitions cannot be changed now.
+pub(super) fn while_running(pid: u32) -> Error {
+    Error::not_yet(format!("changing definitions while an engine runs on this home (pid {pid})"))
+        .with_hint("stop the engine, apply, and start it again: its state is kept")
+}
+
 impl LocalEngine {
+    /// Runs a CREATE or DROP: in this process, or by the engine that runs on the home.
+    pub(super) async fn define_or_ask(&self, statement: &Statement) -> Result<String> {
+        match self.home.running()? {
+            Some(running) if running.http.is_some() => {
+                let text = statement_text(statement)?;
+                Ok(crate::serve::client::define(&running, &text).await?.join("\n"))
+            }
+            _ => self.define(statement),
+        }
+    }
+
     /// The definitions as they are stored now.
     pub(super) fn catalog(&self) -> Result<Catalog> {
         on_big_stack(|| persist::load(self.home.path(), &env, &infer_type))
@@ -92,11 +110,7 @@ impl LocalEngine {
     /// Saves definitions; refused while an engine runs on the home, which would not see them.
     fn save(&self, catalog: &Catalog) -> Result<()> {
         if let Some(running) = self.home.running()? {
-            return Err(Error::not_yet(format!(
-                "changing definitions while an engine runs on this home (pid {})",
-                running.pid
-            ))
-            .with_hint("stop the engine, apply, and start it again: its state is kept"));
+            return Err(while_running(running.pid));
         }
         persist::save(self.home.path(), catalog)
     }
@@ -106,6 +120,19 @@ impl LocalEngine {
         let query = parse_query(&feature.query)?;
         let plan = plan_checked(catalog, &feature.name, feature.version, &query, None);
         plan.map_err(|error| error.context(format!("feature '{}'", feature.name)))
+    }
+
+    /// The plan of a feature that is no longer defined, as a checkpoint knows it.
+    pub(super) fn plan_retired(
+        &self,
+        catalog: &Catalog,
+        name: &str,
+        version: u32,
+        query: &str,
+    ) -> Result<FeaturePlan> {
+        let query = parse_query(query)?;
+        let plan = plan_checked(catalog, name, version, &query, None);
+        plan.map_err(|error| error.context(format!("feature '{name}' as last run")))
     }
 
     /// Plans a query that is not stored (EXPLAIN).
@@ -208,6 +235,38 @@ impl LocalEngine {
         let options = OPTIONS.iter().map(|option| option.name.trim_end_matches('*').to_owned());
         Ok(Names { objects, functions: super::describe::functions(), options: options.collect() })
     }
+}
+
+/// A statement that defines, as it can be sent elsewhere.
+fn statement_text(statement: &Statement) -> Result<String> {
+    Ok(match statement {
+        Statement::CreateSource(create) => {
+            create_text("SOURCE", &create_source(create), create.or_replace, create.if_not_exists)
+        }
+        Statement::CreateFeature(create) => {
+            create_text("FEATURE", &create_feature(create), create.or_replace, create.if_not_exists)
+        }
+        Statement::Drop(drop) => drop_text(drop),
+        other => return Err(Error::internal(format!("{other:?} defines nothing"))),
+    })
+}
+
+/// The printer's CREATE with what says how to define.
+fn create_text(word: &str, printed: &str, or_replace: bool, if_not_exists: bool) -> String {
+    let rest = printed.strip_prefix(&format!("CREATE {word} ")).unwrap_or(printed);
+    let or_replace = if or_replace { "OR REPLACE " } else { "" };
+    let if_not_exists = if if_not_exists { "IF NOT EXISTS " } else { "" };
+    format!("CREATE {or_replace}{word} {if_not_exists}{rest}")
+}
+
+fn drop_text(drop: &DropObject) -> String {
+    format!(
+        "DROP {} {}{}{}",
+        drop.kind.word().to_uppercase(),
+        if drop.if_exists { "IF EXISTS " } else { "" },
+        name_text(&drop.name.value),
+        if drop.cascade { " CASCADE" } else { "" },
+    )
 }
 
 fn in_words(kind: &str, name: &str, created: &Created) -> String {

@@ -9,46 +9,67 @@
 //! | `run` | runs it until told to stop, with progress and HTTP |
 //! | `saved_state` | the state of an engine that does not run |
 //! | `get` | one entity: from the running engine, Redis, or the saved state |
+//! | `answer` | keys from text, answers from probes |
+//! | `served` | the running engine as HTTP sees it |
+//! | `metrics` | its counters as Prometheus text |
 //! | `backfill` | final rows over history, and their comparison |
 //! | `status` | what is known without and with a running engine |
+//! | `dead_letters` | what was not admitted, and repaired records back into their topic |
+//! | `repair` | the file of repaired records |
 //! | `produce` | rows to a Kafka topic |
 
+mod answer;
 mod backfill;
+mod dead_letters;
 mod definitions;
 mod describe;
 mod get;
+mod metrics;
 mod produce;
 mod query;
-mod run;
+mod repair;
+pub(crate) mod run;
 mod saved_state;
+mod served;
 mod start;
 mod status;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, Engine, GetOptions,
-    HomeOptions, Names, Output, ProduceOptions, ProduceSummary, RunOptions, RunSummary, Status,
+    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
+    Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
+    ReplaySummary, RunOptions, RunSummary, Status,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
 use crate::error::Result;
+use crate::runtime::supervisor::Running;
 use crate::sql::ast::Statement;
 
 /// The engine of one home, in this process.
-#[derive(Debug)]
 pub struct LocalEngine {
     home: Home,
     options: HomeOptions,
+    /// The engine that runs on the home, if it runs in this process.
+    running: Option<Arc<Running>>,
 }
 
 impl LocalEngine {
     /// Reads the definitions once, to report a damaged home before anything else happens.
     pub fn open(options: &HomeOptions) -> Result<Self> {
-        let engine = Self { home: Home::new(&options.home), options: options.clone() };
+        let home = Home::new(&options.home);
+        let engine = Self { home, options: options.clone(), running: None };
         engine.catalog()?;
         Ok(engine)
+    }
+
+    /// The same home, reading current values from an engine of this process.
+    fn attached(&self, running: Arc<Running>) -> Self {
+        Self { running: Some(running), ..self.copy_of() }
     }
 }
 
@@ -62,7 +83,7 @@ impl Engine for LocalEngine {
             Statement::Describe(describe) => self.describe(describe),
             Statement::Explain(explain) => self.explain(explain).await,
             Statement::CreateSource(_) | Statement::CreateFeature(_) | Statement::Drop(_) => {
-                self.define(statement).map(Output::Done)
+                self.define_or_ask(statement).await.map(Output::Done)
             }
         }
     }
@@ -108,6 +129,14 @@ impl Engine for LocalEngine {
         stop: &Stop,
     ) -> Result<ProduceSummary> {
         produce::produce_rows(options, progress, stop).await
+    }
+
+    async fn dead_letters(&self, options: &DeadLetterOptions) -> Result<Output> {
+        self.list_dead_letters(options).await
+    }
+
+    async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary> {
+        self.replay_letters(options).await
     }
 
     async fn compare(&self, feature: &str, url: &str) -> Result<Comparison> {

@@ -74,7 +74,8 @@ impl LocalEngine {
     }
 
     pub(super) fn copy_of(&self) -> Self {
-        Self { home: self.home.clone(), options: self.options.clone() }
+        let running = self.running.clone();
+        Self { home: self.home.clone(), options: self.options.clone(), running }
     }
 
     pub(super) async fn query(&self, statement: &QueryStatement) -> Result<Output> {

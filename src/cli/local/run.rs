@@ -1,14 +1,19 @@
 //! Runs the engine of a home until told to stop: progress, HTTP, Ctrl-C.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::cli::engine::{Counts, RunOptions, RunSummary, Until};
+use crate::checkpoint::home::HomeLock;
+use crate::cli::engine::{
+    Answer, At, Counts, GetOptions, HttpOptions, RunOptions, RunSummary, Until, assign_keys,
+};
 use crate::cli::local::LocalEngine;
-use crate::cli::local::get::Served;
+use crate::cli::local::served::Served;
 use crate::cli::local::start::Started;
 use crate::cli::progress::{ProgressLine, ProgressNow};
 use crate::cli::signal::Stop;
@@ -16,62 +21,138 @@ use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::runtime::committer;
 use crate::runtime::progress::Progress;
+use crate::runtime::supervisor::Running;
+use crate::serve::engine::{Answers, Engine, Keys, no_such_feature};
 use crate::serve::server::{ServeOptions, Server};
+use crate::serve::token::{Right, Tokens};
 
+/// Tokens beside those of files.
+const READ_TOKEN_VARIABLE: &str = "SKEWLESS_READ_TOKEN";
+const ADMIN_TOKEN_VARIABLE: &str = "SKEWLESS_ADMIN_TOKEN";
 /// Between two looks at progress and signals.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// An engine under way, with its HTTP.
+pub(crate) struct Active {
+    running: Arc<Running>,
+    served: Arc<Served>,
+    pub(crate) address: Option<SocketAddr>,
+    http: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    lock: HomeLock,
+}
+
 impl LocalEngine {
+    /// Starts the engine of the home, and its HTTP.
+    pub(crate) async fn begin(&self, options: &RunOptions) -> Result<Active> {
+        let server = match &options.http {
+            Some(http) => Some(Server::bind(serve_options(http)?).await?),
+            None => None,
+        };
+        let certificate = options.http.as_ref().and_then(|http| http.tls.as_ref());
+        let certificate = certificate.map(|(path, _)| std::path::absolute(path)).transpose()?;
+        let Started { running, lock, warnings } = self.start(options).await?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let address = server.as_ref().map(Server::address);
+        lock.announce(address.map(|address| address.to_string()), certificate)?;
+        let served = Arc::new(Served::new(running.clone(), self)?);
+        let http = server.map(|server| {
+            let (stop, stopped) = watch::channel(false);
+            (stop, tokio::spawn(server.run(served.clone(), stopped)))
+        });
+        if let Some(address) = address {
+            tracing::info!("serving on {address}");
+        }
+        Ok(Active { running, served, address, http, lock })
+    }
+
     pub(super) async fn run_until_stopped(
         &self,
         options: &RunOptions,
         progress: &ProgressLine,
         stop: &Stop,
     ) -> Result<RunSummary> {
-        let server = match options.http {
-            Some(address) => Some(Server::bind(ServeOptions { address, insecure: false }).await?),
-            None => None,
-        };
-        let Started { running, lock, warnings } = self.start(options).await?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        let (stop_http, http_stopped) = watch::channel(false);
-        let address = server.as_ref().map(|server| server.address().to_string());
-        lock.announce(address.clone())?;
-        let http = server.map(|server| {
-            let served = Served::new(running.clone(), self.home.path().display().to_string());
-            tokio::spawn(server.run(Arc::new(served), http_stopped))
-        });
-        if let Some(address) = address {
-            tracing::info!("serving on http://{address}");
-        }
+        let active = self.begin(options).await?;
         let mut asked = false;
-        while !running.is_finished() {
-            progress.report(&now(&running.progress));
+        while !active.running.is_finished() {
+            progress.report(&now(&active.running.progress));
             if stop.requested() && !asked {
                 asked = true;
-                running.stop(committer::Stop::Checkpoint).await?;
+                active.stop().await?;
             }
             tokio::time::sleep(LOOK).await;
         }
-        progress.report(&now(&running.progress));
-        let ended = running.wait().await;
-        stop_http.send_replace(true);
-        if let Some(http) = http {
-            // It drains its connections; a panic there is no reason to lose the summary.
+        progress.report(&now(&active.running.progress));
+        let summary = active.finished().await?;
+        Ok(RunSummary { ended: options.until == Some(Until::End) && !asked, ..summary })
+    }
+}
+
+impl Active {
+    /// Begins to stop, with a checkpoint.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        self.running.stop(committer::Stop::Checkpoint).await
+    }
+
+    /// Waits for the end; then HTTP drains its connections.
+    pub(crate) async fn finished(self) -> Result<RunSummary> {
+        let ended = self.running.wait().await;
+        if let Some((stop, http)) = self.http {
+            stop.send_replace(true);
+            // A panic there is no reason to lose the summary.
             let _ = http.await;
         }
-        drop(lock);
+        self.served.close().await;
+        drop(self.lock);
         let epoch = ended?;
-        let features = running.progress.features.iter();
+        let features = self.running.progress.features.iter();
         Ok(RunSummary {
-            counts: counts(&running.progress),
+            counts: counts(&self.running.progress),
             final_rows: features.map(|f| f.final_rows.load(Relaxed)).sum(),
             epoch: epoch.0,
-            ended: options.until == Some(Until::End) && !asked,
+            ended: false,
         })
     }
+
+    pub(crate) fn counts(&self) -> Counts {
+        counts(&self.running.progress)
+    }
+
+    /// The values of one entity, from the lanes of this engine.
+    pub(crate) async fn get(&self, options: &GetOptions) -> Result<Answer> {
+        let feature = &options.feature;
+        let shape = self.served.shape(feature);
+        let shape = shape.ok_or_else(|| no_such_feature(self.served.as_ref(), feature))?;
+        let texts = assign_keys(&shape.key_columns, &options.keys)?;
+        let columns = shape.key_columns.into_iter().zip(texts.into_iter().map(|text| vec![text]));
+        let at = match options.at {
+            At::Now => None,
+            At::Time(time) => Some(time),
+        };
+        let answers = self.served.read(feature, Keys::named(columns.collect())?, at).await?;
+        let (as_of, status) = (answers.as_of[0], answers.status[0].name());
+        let Answers { feature, keys, values, .. } = answers;
+        Ok(Answer { feature, key: keys, as_of, values, status })
+    }
+}
+
+/// Reads tokens from files and environment.
+fn serve_options(http: &HttpOptions) -> Result<ServeOptions> {
+    let mut tokens = Tokens::default();
+    for (right, files, variable) in [
+        (Right::Read, &http.read_tokens, READ_TOKEN_VARIABLE),
+        (Right::Admin, &http.admin_tokens, ADMIN_TOKEN_VARIABLE),
+    ] {
+        for file in files {
+            tokens.add_file(right, file)?;
+        }
+        if let Ok(text) = std::env::var(variable) {
+            tokens.add(right, variable, &text)?;
+        }
+    }
+    let (address, insecure, tls) = (http.address, http.insecure, http.tls.clone());
+    Ok(ServeOptions { address, insecure, tokens, tls })
 }
 
 /// What all sources read in this run.

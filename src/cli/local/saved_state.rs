@@ -12,6 +12,7 @@ use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::RunOptions;
 use crate::cli::local::LocalEngine;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::offline::store::Stores;
@@ -19,6 +20,7 @@ use crate::operator::operator::{Bound, Probed};
 use crate::runtime::lane::Lane;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
+use crate::runtime::supervisor::Running;
 
 /// State as the last checkpoint left it.
 pub(super) struct SavedState {
@@ -117,12 +119,11 @@ pub(super) struct Current {
 #[async_trait]
 impl CurrentValues for Current {
     async fn current(&self, feature: &str) -> Result<Vec<RecordBatch>> {
-        if let Some(running) = self.engine.home.running()? {
-            return Err(Error::not_yet(format!(
-                "SELECT from the current values of '{feature}' while an engine runs (pid {})",
-                running.pid
-            ))
-            .with_hint("skewless get FEATURE KEY, or SELECT … FROM HISTORY(feature)"));
+        if let Some(running) = &self.engine.running {
+            return current_of(running, feature).await;
+        }
+        if let Some(elsewhere) = self.engine.home.running()? {
+            return crate::serve::client::current_values(&elsewhere, feature).await;
         }
         let Some(state) = self.engine.saved_state().await? else { return Ok(Vec::new()) };
         let number = state.feature(feature)?;
@@ -130,5 +131,18 @@ impl CurrentValues for Current {
             Some(at) => state.probe_all(number, at),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// Every entity of a feature that runs in this process, at serving time.
+async fn current_of(running: &Running, feature: &str) -> Result<Vec<RecordBatch>> {
+    let number = running.pipeline.feature(feature).ok_or_else(|| {
+        Error::usage(format!("feature '{feature}' is not computed by the running engine"))
+            .with_hint(format!("running: {}", running.pipeline.feature_names().join(", ")))
+    })?;
+    let source = &running.progress.sources[running.pipeline.features[number].source];
+    match source.serving_time(clock::wall_now()) {
+        Some(at) => running.probe_all(number, at).await,
+        None => Ok(Vec::new()),
     }
 }

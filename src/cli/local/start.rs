@@ -9,12 +9,14 @@ use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
 use crate::catalog::source::{Connector, SourceDef};
 use crate::checkpoint::home::HomeLock;
+use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::{RunOptions, Until};
 use crate::cli::local::LocalEngine;
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
+use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::KEY_GROUPS;
 use crate::offline::archive;
@@ -22,14 +24,16 @@ use crate::offline::layout::{DayOf, segment};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
 use crate::online::redis::RedisStore;
-use crate::online::store::{OnlineFeature, OnlineStore};
+use crate::online::store::{Mark, OnlineFeature, OnlineStore};
 use crate::runtime::committer::Stop;
 use crate::runtime::online::Target;
-use crate::runtime::outputs::{Output, Outputs};
+use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
-use crate::runtime::saved;
+use crate::runtime::saved::{self, Parked};
 use crate::runtime::supervisor::{OpenSource, Running, Start, start};
 use crate::source::admit::Judgement;
+use crate::source::dead_topic::DeadTopic;
+use crate::source::growth::resume;
 use crate::source::intake::Intake;
 use crate::source::open::open_source;
 
@@ -46,8 +50,10 @@ impl LocalEngine {
     pub(super) fn dead_letter_url(&self, def: &SourceDef) -> String {
         let folder = segment(&def.name);
         match &def.options.dead_letter {
-            Some(url) => format!("{}/{folder}", url.trim_end_matches('/')),
-            None => self.home.dead_letter().join(folder).display().to_string(),
+            Some(url) if def.options.dead_letter_topic().is_none() => {
+                format!("{}/{folder}", url.trim_end_matches('/'))
+            }
+            _ => self.home.dead_letter().join(folder).display().to_string(),
         }
     }
 
@@ -76,8 +82,26 @@ impl LocalEngine {
         let planned = self.planned(&catalog, options, recovered.as_ref())?;
         let pipeline = Arc::new(Pipeline::build(planned)?);
         refuse_ended(&pipeline, recovered.as_ref())?;
-        let epoch = recovered.as_ref().map_or(Epoch(0), Recovered::epoch);
-        let mut outputs = self.outputs(&pipeline, epoch).await?;
+        let before = recovered.as_ref().map_or(Epoch(0), Recovered::epoch);
+        let defined = |name: &str| catalog.source(name).is_ok();
+        let parked = recovered.as_ref().map(|r| Parked::of(&r.manifest, &pipeline, defined));
+        let targets = online_targets(&pipeline).await?;
+        let marks = marks(&targets).await?;
+        let newest = marks.values().map(|mark| mark.generation).max().unwrap_or(0);
+        let saved = recovered.as_ref().map_or(0, |r| r.manifest.generation);
+        let generation = newest.max(saved) + 1;
+        let sources = open_sources(&pipeline, recovered.as_ref(), options.until, &marks).await?;
+        let epoch = before.next();
+        // From here on no other engine can commit to these checkpoints.
+        let manifest = recovered.as_ref().map(|r| &r.manifest);
+        let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
+        checkpoints
+            .commit(saved::taken_over(manifest, epoch, generation, &pipeline, starts)?)
+            .await?;
+        for target in targets.values() {
+            target.store.claim(&target.feature, generation).await?;
+        }
+        let mut outputs = self.outputs(&pipeline, before, generation).await?;
         let restored = match &recovered {
             Some(recovered) => saved::restore(recovered, &pipeline).await?,
             None => saved::Restored::default(),
@@ -85,16 +109,16 @@ impl LocalEngine {
         for (id, rows) in &restored.carried {
             outputs.take(*id, rows)?;
         }
-        let sources = open_sources(&pipeline, recovered.as_ref(), options.until).await?;
         self.record_starts(catalog, &pipeline, &sources)?;
         let running = start(Start {
-            targets: online_targets(&pipeline).await?,
+            targets,
             sources,
             state: restored.cells,
             outputs,
             checkpoints,
             epoch,
-            generation: recovered.as_ref().map_or(1, |r| r.manifest.generation + 1),
+            parked: parked.unwrap_or_default(),
+            generation,
             lanes: lanes(options),
             checkpoint_interval: checkpoint_interval(options, &pipeline),
             at_end: options.until.map(|until| match until {
@@ -126,7 +150,8 @@ impl LocalEngine {
             let source = catalog.source(&plan.source)?.clone();
             let manifest = recovered.map(|r| &r.manifest);
             let start = saved::start_of(manifest, &def.name, def.version);
-            planned.push(Planned { feature: self.effective(def), plan, source, start });
+            let (feature, query) = (Some(self.effective(def)), def.query.clone());
+            planned.push(Planned { feature, plan, query, source, start });
         }
         if planned.is_empty() {
             return Err(Error::usage(format!(
@@ -135,10 +160,40 @@ impl LocalEngine {
             ))
             .with_hint("apply a file first: skewless apply FILE"));
         }
+        if let Some(recovered) = recovered {
+            let retired = self.retired(catalog, &planned, &recovered.manifest)?;
+            planned.extend(retired);
+        }
         Ok(planned)
     }
 
-    async fn outputs(&self, pipeline: &Pipeline, committed: Epoch) -> Result<Outputs> {
+    /// Members of saved groups that were dropped or replaced while others of the group go on.
+    fn retired(
+        &self,
+        catalog: &Catalog,
+        planned: &[Planned],
+        manifest: &Manifest,
+    ) -> Result<Vec<Planned>> {
+        let runs = planned.iter().map(|p| (p.plan.feature.as_str(), p.plan.version)).collect();
+        let reads = |name: &str| planned.iter().any(|p| p.source.name == name);
+        let defined = |name: &str| catalog.feature(name).ok().map(|def| def.version);
+        let retired = saved::retired(manifest, &runs, reads, defined)?;
+        let planned = retired.into_iter().map(|saved::Retired { name, state, start }| {
+            let plan = self.plan_retired(catalog, &name, state.version, &state.query)?;
+            let source = catalog.source(&plan.source)?.clone();
+            Ok(Planned { feature: None, plan, query: state.query, source, start })
+        });
+        planned.collect()
+    }
+
+    async fn outputs(
+        &self,
+        pipeline: &Pipeline,
+        committed: Epoch,
+        generation: u64,
+    ) -> Result<Outputs> {
+        // No two engines ever write a file of one name.
+        let writer = format!("g{generation}");
         let mut outputs = Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
         for feature in &pipeline.features {
             let Some(url) = self.offline_url(&feature.def) else {
@@ -146,7 +201,7 @@ impl LocalEngine {
                 continue;
             };
             let store = Location::resolve(&url)?;
-            let spec = DatedSpec::of(&feature.plan, &store, "all")?;
+            let spec = DatedSpec::of(&feature.plan, &store, &writer)?;
             let interval = feature.def.options.offline_interval_us;
             outputs.features.push(Some(output(spec, interval, committed).await?));
         }
@@ -157,17 +212,24 @@ impl LocalEngine {
                 (Some(url), true) => {
                     let location = Location::resolve(url)?;
                     archive::check_directory(&def.name, &location).await?;
-                    let spec = archive::spec(def, location, "all")?;
+                    let spec = archive::spec(def, location, &writer)?;
                     Some(output(spec, interval, committed).await?)
                 }
                 _ => None,
             });
+            let of = def.clone();
+            let topic = tokio::task::spawn_blocking(move || DeadTopic::open(&of)).await;
+            let topic = topic.map_err(|e| Error::internal(format!("dead letters: {e}")))??;
+            if let Some(topic) = topic {
+                outputs.dead.push(DeadLetters::Topic(topic, Vec::new()));
+                continue;
+            }
             let schema = dead_letter_schema();
             let day = DayOf::columns(&schema, &["event_time", "timestamp"], false)?;
             let location = Location::resolve(&self.dead_letter_url(def))?;
             let spec =
-                DatedSpec { location, schema, day, writer: "all".to_owned(), metadata: vec![] };
-            outputs.dead.push(output(spec, interval, committed).await?);
+                DatedSpec { location, schema, day, writer: writer.clone(), metadata: vec![] };
+            outputs.dead.push(DeadLetters::Files(output(spec, interval, committed).await?));
         }
         Ok(outputs)
     }
@@ -236,27 +298,27 @@ async fn open_sources(
     pipeline: &Arc<Pipeline>,
     recovered: Option<&Recovered>,
     until: Option<Until>,
+    marks: &HashMap<usize, Mark>,
 ) -> Result<Vec<OpenSource>> {
     let mut opened = Vec::new();
-    for of in &pipeline.sources {
+    for (number, of) in pipeline.sources.iter().enumerate() {
+        let hold = held(pipeline, number, marks);
         let def = of.def.clone();
         let state = match recovered {
             Some(recovered) => saved::admission(&recovered.manifest, &def.name)?,
             None => None,
         };
         let compute = super::definitions::compute(&def)?;
+        let manifest = recovered.map(|recovered| recovered.manifest.clone());
         // Sources block: they have a thread of their own, also while they are opened.
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let mut source = open_source(&def, None)?;
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
-            let mut starts = source.starts()?;
-            if let Some(state) = &state {
-                intake.admission_mut().restore(state);
-                for start in &mut starts {
-                    let saved = state.partitions.iter().find(|p| p.partition == start.partition);
-                    start.offset = saved.map_or(start.offset, |saved| saved.next_offset);
-                }
+            if let Some(manifest) = &manifest {
+                saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
             }
+            let admission = intake.admission_mut();
+            let starts = resume(&def, source.as_mut(), admission, state.as_ref())?;
             let until = match until {
                 Some(_) => Some(source.ends()?),
                 None => None,
@@ -266,14 +328,43 @@ async fn open_sources(
                 Connector::Kafka => source.ends()?,
                 Connector::File | Connector::Datagen => Vec::new(),
             };
+            // Beyond the end there is nothing to wait for: the log has been cut.
+            let within = |position: &Position| {
+                let end = targets.iter().find(|end| end.partition == position.partition);
+                let offset = end.map_or(position.offset, |end| end.offset.min(position.offset));
+                Position { offset, ..*position }
+            };
+            let hold = hold.iter().map(within).collect();
             source.seek(&starts)?;
             let rate = def.options.datagen_rate;
-            Ok(OpenSource { source, intake, until, rate, starts, targets })
+            Ok(OpenSource { source, intake, until, rate, starts, targets, hold })
         });
         let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
         opened.push(open?);
     }
     Ok(opened)
+}
+
+/// What the stores remember of earlier writers, by number of the feature.
+async fn marks(targets: &HashMap<usize, Target>) -> Result<HashMap<usize, Mark>> {
+    let mut marks = HashMap::new();
+    for (number, target) in targets {
+        if let Some(mark) = target.store.mark(&target.feature).await? {
+            marks.insert(*number, mark);
+        }
+    }
+    Ok(marks)
+}
+
+/// The newest positions of a source that its features' stores may hold rows up to.
+fn held(pipeline: &Pipeline, source: usize, marks: &HashMap<usize, Mark>) -> Vec<Position> {
+    let own = marks.iter().filter(|(feature, _)| pipeline.features[**feature].source == source);
+    let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
+    for (partition, offset) in own.flat_map(|(_, mark)| &mark.positions) {
+        let known = newest.entry(*partition).or_insert(*offset);
+        *known = (*known).max(*offset);
+    }
+    newest.into_iter().map(|(partition, offset)| Position { partition, offset }).collect()
 }
 
 /// Where current values are written, by number of the feature; one connection per URL.

@@ -1,6 +1,5 @@
 //! What is known of a home: from its running engine, or from its last checkpoint.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
@@ -43,8 +42,8 @@ impl LocalEngine {
     pub(super) async fn status_now(&self) -> Result<Status> {
         let home = self.home.path().display().to_string();
         if let Some(info) = self.home.running()? {
-            if let Some(address) = &info.http {
-                let body = client::get(address, "/status").await?;
+            if info.http.is_some() {
+                let body = client::get(&info, "/status").await?;
                 let status: Status = serde_json::from_str(&body)
                     .map_err(|e| Error::data(format!("the engine's status: {e}")))?;
                 let running = RunningEngine { pid: info.pid, address: info.http.clone() };
@@ -152,16 +151,13 @@ pub(super) fn running_status(running: &Running, home: &str) -> serde_json::Value
 }
 
 /// Records behind the ends last seen.
-fn lag(source: &SourceProgress) -> Option<u64> {
-    let mut all = 0;
-    for partition in source.partitions().values() {
-        all += u64::try_from(partition.end_offset? - partition.next_offset).unwrap_or(0);
-    }
-    Some(all)
+pub(super) fn lag(source: &SourceProgress) -> Option<u64> {
+    let lags = source.lags();
+    (!lags.is_empty()).then(|| lags.values().sum())
 }
 
 /// Partitions without a record for longer than `idle_timeout` that hold the watermark back.
-fn held_by(source: &SourceProgress, def: &SourceDef) -> Vec<u32> {
+pub(super) fn held_by(source: &SourceProgress, def: &SourceDef) -> Vec<u32> {
     let now = clock::wall_now().0;
     let lowest = source.watermark.load(Relaxed);
     let partitions = source.partitions();
@@ -189,80 +185,4 @@ pub(super) fn ready(running: &Running) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Prometheus text.
-pub(super) fn metrics(running: &Running) -> String {
-    let mut out = String::new();
-    let progress = &running.progress;
-    let _ = writeln!(out, "# TYPE skewless_records_total counter");
-    for source in &progress.sources {
-        let counts = [
-            ("admitted", &source.admitted),
-            ("late", &source.late),
-            ("future", &source.future),
-            ("decode", &source.decode),
-            ("event_time", &source.event_time),
-        ];
-        for (verdict, count) in counts {
-            let name = label(&source.name);
-            let count = count.load(Relaxed);
-            let _ = writeln!(
-                out,
-                "skewless_records_total{{source=\"{name}\",verdict=\"{verdict}\"}} {count}"
-            );
-        }
-    }
-    let _ = writeln!(out, "# TYPE skewless_watermark_seconds gauge");
-    for source in &progress.sources {
-        let watermark = source.watermark.load(Relaxed);
-        if watermark != i64::MIN {
-            let (name, seconds) = (label(&source.name), watermark as f64 / 1e6);
-            let _ = writeln!(out, "skewless_watermark_seconds{{source=\"{name}\"}} {seconds}");
-        }
-    }
-    let _ = writeln!(out, "# TYPE skewless_watermark_held_by gauge");
-    for (source, of) in progress.sources.iter().zip(&running.pipeline.sources) {
-        for partition in held_by(source, &of.def) {
-            let name = label(&source.name);
-            let _ = writeln!(
-                out,
-                "skewless_watermark_held_by{{source=\"{name}\",partition=\"{partition}\"}} 1"
-            );
-        }
-    }
-    let _ = writeln!(out, "# TYPE skewless_final_rows_total counter");
-    for feature in &progress.features {
-        let (name, rows) = (label(&feature.name), feature.final_rows.load(Relaxed));
-        let _ = writeln!(out, "skewless_final_rows_total{{feature=\"{name}\"}} {rows}");
-    }
-    let _ = writeln!(out, "# TYPE skewless_online_writes_total counter");
-    for feature in &progress.features {
-        let (name, rows) = (label(&feature.name), feature.current_writes.load(Relaxed));
-        let _ = writeln!(out, "skewless_online_writes_total{{feature=\"{name}\"}} {rows}");
-    }
-    let _ = writeln!(out, "# TYPE skewless_expression_errors_total counter");
-    for feature in &running.pipeline.features {
-        let (name, errors) = (label(&feature.def.name), feature.plan.errors.get());
-        let _ = writeln!(out, "skewless_expression_errors_total{{feature=\"{name}\"}} {errors}");
-    }
-    let state: u64 = progress.state_bytes.iter().map(|b| b.load(Relaxed)).sum();
-    let keys: u64 = progress.keys.iter().map(|k| k.load(Relaxed)).sum();
-    let epoch = progress.epoch.load(Relaxed);
-    let errors = progress.online_errors.load(Relaxed);
-    let nulls = progress.null_keys.load(Relaxed);
-    let _ = write!(
-        out,
-        "# TYPE skewless_state_bytes gauge\nskewless_state_bytes {state}\n\
-         # TYPE skewless_keys gauge\nskewless_keys {keys}\n\
-         # TYPE skewless_checkpoint_epoch gauge\nskewless_checkpoint_epoch {epoch}\n\
-         # TYPE skewless_online_errors_total counter\nskewless_online_errors_total {errors}\n\
-         # TYPE skewless_null_keys_total counter\nskewless_null_keys_total {nulls}\n"
-    );
-    out
-}
-
-/// A label value: `\`, `"` and line ends escaped.
-fn label(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,5 +1,6 @@
 //! The poison corpus: oddities of JSON with their verdicts, each tried at several places of a
-//! batch. Neighbours must survive, and the rejection must say what is wrong.
+//! batch. Neighbours must survive, and the rejection must say what is wrong. `source::poison`
+//! sends the same corpus through admission, at every place of a batch.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::format::rejection::Reason;
 use crate::model::batch::timestamp_type;
 
 /// The columns of the corpus; `id` and `t` are NOT NULL, `t` is the event time.
-fn schema() -> SchemaRef {
+pub(crate) fn schema() -> SchemaRef {
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
     Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int64, false),
@@ -31,7 +32,8 @@ fn schema() -> SchemaRef {
 }
 
 /// What the verdict on a message is, and a part of its reason.
-enum Verdict {
+#[derive(Debug)]
+pub(crate) enum Verdict {
     Accept,
     Decode(&'static str),
     EventTime(&'static str),
@@ -93,6 +95,16 @@ fn numbers() -> Vec<(Vec<u8>, Verdict)> {
         (r#""m":0.001"#, Decode("more digits")),
         (r#""m":1e2"#, Accept),
         (r#""m":"1.5""#, Decode("expected DECIMAL(10, 2)")),
+        (r#""m":1e60"#, Decode("out of its range")),
+        (r#""i":-9223372036854775808"#, Accept),
+        (r#""i":-01"#, Decode("not JSON")),
+        (r#""i":1e"#, Decode("not JSON")),
+        (r#""i":1e+"#, Decode("not JSON")),
+        (r#""i":0b1"#, Decode("not JSON")),
+        (r#""i":1n"#, Decode("not JSON")),
+        (r#""b":-129"#, Decode("expected TINYINT")),
+        (r#""u":1.5"#, Decode("expected BIGINT UNSIGNED")),
+        (r#""r":-1e39"#, Decode("finite REAL")),
     ];
     cases.into_iter().map(|(fields, verdict)| (with(fields), verdict)).collect()
 }
@@ -149,6 +161,19 @@ fn texts_and_structure() -> Vec<(Vec<u8>, Verdict)> {
         (r#""i":1 // c"#, Decode("not JSON")),
         (r#"i:1"#, Decode("not JSON")),
         (r#""id":1"#, Decode("'id' appears twice")),
+        (r#""\u0069d":1"#, Decode("'id' appears twice")),
+        (r#""more":{"a":1,"a":2}"#, Accept),
+        (r#""s":undefined"#, Decode("not JSON")),
+        (r#""s":`a`"#, Decode("not JSON")),
+        (r#""s":"\"#, Decode("not JSON")),
+        (r#""s":"a""b""#, Decode("not JSON")),
+        ("\"s\":\u{a0}\"a\"", Decode("not JSON")),
+        ("\"s\":\u{b}\"a\"", Decode("not JSON")),
+        (r#""ok":null"#, Accept),
+        (r#""ok":"""#, Decode("expected BOOLEAN")),
+        (r#""l":[[1]]"#, Decode("field 'l'")),
+        (r#""l":[null]"#, Accept),
+        (r#""x":5"#, Decode("expected BYTEA")),
     ];
     cases.into_iter().map(|(fields, verdict)| (with(fields), verdict)).collect()
 }
@@ -192,6 +217,21 @@ fn messages() -> Vec<(Vec<u8>, Verdict)> {
         (t(r#""2024-01-01T25:00:00Z""#), EventTime("timestamp")),
         (t(r#""2024-01-01 00:00:00.123456789""#), Accept),
         (t("{}"), EventTime("TIMESTAMP")),
+        (t(r#""+10000-01-01T00:00:00Z""#), EventTime("timestamp")),
+        (t(r#""-0001-01-01T00:00:00Z""#), EventTime("timestamp")),
+        (t(r#""9999-12-31T23:59:59Z""#), EventTime("out of range")),
+        (t(r#""2261-12-31T23:59:59.999999Z""#), Accept),
+        (t(r#""1677-12-31T23:59:59.999999Z""#), EventTime("out of range")),
+        (t(r#""1969-12-31T23:59:59Z""#), Accept),
+        (t("true"), EventTime("TIMESTAMP")),
+        (t(r#""\ud800""#), Decode("lone surrogate")),
+        (t("1e999"), EventTime("timestamp")),
+        (b"\xff\xfe{\0}\0".to_vec(), Decode("not UTF-8")),
+        (b"\0".to_vec(), Decode("expected '{'")),
+        (b"{\"id\":-1,\"s\":\"\xc0\xaf\"}".to_vec(), Decode("not UTF-8")),
+        (b"<id>1</id>".to_vec(), Decode("expected '{'")),
+        (b"1,2024-01-01".to_vec(), Decode("expected '{'")),
+        (b"\x00\x00\x00\x00\x01{}".to_vec(), Decode("expected '{'")),
     ];
     let good = with(r#""i":1"#);
     let joined = |between: &[u8]| [good.as_slice(), between, good.as_slice()].concat();
@@ -205,7 +245,17 @@ fn messages() -> Vec<(Vec<u8>, Verdict)> {
     cases.push((nested(64), Decode("nesting")));
     cases.push((nested(30_000), Decode("nesting")));
     cases.push((with(&format!(r#""l":{}"#, "[".repeat(30_000))), Decode("")));
+    let objects = |n| with(&format!(r#""more":{}1{}"#, r#"{"a":"#.repeat(n), "}".repeat(n)));
+    cases.push((objects(63), Accept));
+    cases.push((objects(9_000), Decode("nesting")));
+    cases.push(([good.as_slice(), b"\0"].concat(), Decode("nothing behind")));
+    cases.push(([b"[".as_slice(), &good, b"]"].concat(), Decode("expected '{'")));
     cases
+}
+
+/// Every message with its verdict.
+pub(crate) fn corpus() -> Vec<(Vec<u8>, Verdict)> {
+    values().into_iter().chain(messages()).collect()
 }
 
 fn neighbour(id: i64) -> String {
@@ -214,7 +264,7 @@ fn neighbour(id: i64) -> String {
 
 #[test]
 fn every_oddity_gets_its_verdict_and_neighbours_survive() {
-    let corpus: Vec<_> = values().into_iter().chain(messages()).collect();
+    let corpus = corpus();
     assert!(corpus.len() >= 80, "{}", corpus.len());
     let rows = 40;
     for (message, verdict) in &corpus {
@@ -263,6 +313,23 @@ fn assert_batch(batch: &RecordBatch, ids: &[i64]) {
     }
 }
 
+#[test]
+fn a_hundred_thousand_levels_are_refused_without_descending() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        for field in ["more", "l", "t", "i"] {
+            let (open, close) = (open.repeat(100_000), close.repeat(100_000));
+            let message = format!(r#"{{"id":-1,"{field}":{open}1{close}}}"#);
+            let mut decoder = JsonDecoder::new(schema(), JsonOptions::default(), 1 << 20)
+                .unwrap()
+                .with_event_time("t");
+            let rejection = decoder.decode(message.as_bytes()).unwrap_err();
+            assert!(rejection.message.contains("nesting"), "{field}: {rejection:?}");
+            decoder.decode(neighbour(1).as_bytes()).unwrap();
+            assert_batch(&decoder.flush().unwrap(), &[1]);
+        }
+    }
+}
+
 /// Mutated messages: never a panic, never a row beside its verdict.
 #[test]
 fn mutated_messages_leave_whole_rows_or_nothing() {
@@ -271,7 +338,7 @@ fn mutated_messages_leave_whole_rows_or_nothing() {
     let seed = 7;
     let cases = std::env::var("SKEWLESS_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let corpus: Vec<_> = values().into_iter().chain(messages()).map(|(m, _)| m).collect();
+    let corpus: Vec<_> = corpus().into_iter().map(|(message, _)| message).collect();
     let mut decoder =
         JsonDecoder::new(schema(), JsonOptions::default(), 1 << 16).unwrap().with_event_time("t");
     let mut accepted = 0;

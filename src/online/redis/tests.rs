@@ -117,6 +117,17 @@ fn version(generation: u64, epoch: u64, sequence: u64) -> Version {
     Version { generation, epoch, sequence }
 }
 
+/// Claims, then writes.
+async fn put(
+    store: &RedisStore,
+    feature: &OnlineFeature,
+    rows: &RecordBatch,
+    version: Version,
+) -> Result<Written> {
+    store.claim(feature, version.generation).await?;
+    store.write(feature, rows, version, &[]).await
+}
+
 #[tokio::test]
 async fn values_are_readable_text_nulls_are_absent_and_null_keys_are_counted() {
     let server = Server::start().await;
@@ -125,8 +136,8 @@ async fn values_are_readable_text_nulls_are_absent_and_null_keys_are_counted() {
         (Some(7), Some(9_007_199_254_740_993), Some(0.1), Some("a b"), 1_500_000),
         (None, Some(1), Some(1.0), None, 0),
     ]);
-    let written = store.write(&feature(), &rows, version(1, 2, 3)).await.unwrap();
-    assert_eq!(written, Written { applied: 1, stale: 0, null_keys: 1 });
+    let written = put(&store, &feature(), &rows, version(1, 2, 3)).await.unwrap();
+    assert_eq!(written, Written { applied: 1, null_keys: 1, ..Written::default() });
     let hash = server.hash("spend:7").await;
     let fields: Vec<_> = hash.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(
@@ -141,7 +152,7 @@ async fn values_are_readable_text_nulls_are_absent_and_null_keys_are_counted() {
     );
     // A NULL removes the field.
     let rows = batch(&[(Some(7), None, Some(f64::NAN), None, 2_000_000)]);
-    store.write(&feature(), &rows, version(1, 2, 4)).await.unwrap();
+    put(&store, &feature(), &rows, version(1, 2, 4)).await.unwrap();
     let hash = server.hash("spend:7").await;
     assert_eq!(hash.keys().collect::<Vec<_>>(), ["_as_of:spend", "_v:spend", "mean"]);
     let keys: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![Some(8), Some(7), None]))];
@@ -175,7 +186,7 @@ async fn only_a_greater_version_with_no_smaller_as_of_is_applied() {
     for (at, (version, as_of, applies)) in steps.into_iter().enumerate() {
         let rows = batch(&[(Some(1), Some(at as i64), None, None, as_of)]);
         let before = server.hash("spend:1").await;
-        let written = store.write(&feature(), &rows, version).await.unwrap();
+        let written = put(&store, &feature(), &rows, version).await.unwrap();
         assert_eq!(written.applied, u64::from(applies), "step {at}");
         if !applies {
             assert_eq!(server.hash("spend:1").await, before, "step {at}");
@@ -191,11 +202,11 @@ async fn a_large_batch_arrives_whole_and_repeating_it_changes_nothing() {
         (0..20_000).map(|i| (Some(i), Some(i * 3), Some(i as f64 / 7.0), Some("x"), i)).collect();
     let rows = batch(&rows);
     let began = clock::monotonic();
-    let first = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    let first = put(&store, &feature(), &rows, version(1, 1, 1)).await.unwrap();
     let rate = 20_000.0 / began.elapsed().as_secs_f64();
     eprintln!("{rate:.0} entities/s");
     assert_eq!(first, Written { applied: 20_000, ..Written::default() });
-    let again = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    let again = put(&store, &feature(), &rows, version(1, 1, 1)).await.unwrap();
     assert_eq!(again, Written { stale: 20_000, ..Written::default() });
     let keys: Vec<ArrayRef> = vec![rows.column(0).clone()];
     let read = store.read(&feature(), &keys).await.unwrap();
@@ -210,15 +221,51 @@ async fn a_write_survives_a_restart_of_redis_and_a_flushed_script() {
     let mut server = Server::start().await;
     let store = RedisStore::open(&server.url()).unwrap();
     let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
-    store.write(&feature(), &rows, version(1, 1, 0)).await.unwrap();
+    put(&store, &feature(), &rows, version(1, 1, 0)).await.unwrap();
     server.run(&["SCRIPT", "FLUSH"]).await;
-    let written = store.write(&feature(), &rows, version(1, 1, 1)).await.unwrap();
+    let written = put(&store, &feature(), &rows, version(1, 1, 1)).await.unwrap();
     assert_eq!(written.applied, 1);
     server.restart().await;
-    // The server may still be starting: the write is tried again until it answers.
-    let written = store.write(&feature(), &rows, version(1, 1, 2)).await.unwrap();
+    // The server may still be starting: the claim is tried again until it answers.
+    let written = put(&store, &feature(), &rows, version(1, 1, 2)).await.unwrap();
     assert_eq!(written.applied, 1);
     assert_eq!(server.hash("spend:1").await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_empty_says_so_until_it_is_claimed_again() {
+    let mut server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
+    let unclaimed = store.write(&feature(), &rows, version(1, 1, 0), &[]).await.unwrap();
+    assert_eq!(unclaimed, Written { lost: true, ..Written::default() });
+    assert_eq!(store.mark(&feature()).await.unwrap(), None);
+    store.claim(&feature(), 1).await.unwrap();
+    let positions = [(0, 17), (3, 1 << 60)];
+    let written = store.write(&feature(), &rows, version(1, 1, 0), &positions).await.unwrap();
+    assert_eq!(written.applied, 1);
+    let mark = Mark { generation: 1, positions: positions.into_iter().collect() };
+    assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark));
+    server.restart().await;
+    let lost = store.write(&feature(), &rows, version(1, 1, 1), &[(0, 18)]).await.unwrap();
+    assert!(lost.lost && server.hash("spend:1").await.is_empty());
+    assert_eq!(put(&store, &feature(), &rows, version(1, 1, 1)).await.unwrap().applied, 1);
+}
+
+#[tokio::test]
+async fn an_engine_that_was_taken_over_cannot_write_any_more() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
+    put(&store, &feature(), &rows, version(9, 1, 0)).await.unwrap();
+    store.claim(&feature(), 10).await.unwrap();
+    let others = batch(&[(Some(2), Some(1), None, None, 0)]);
+    let error = store.write(&feature(), &others, version(9, 1, 1), &[(0, 5)]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    assert_eq!(store.claim(&feature(), 9).await.unwrap_err().kind(), Kind::Fenced);
+    assert!(server.hash("spend:2").await.is_empty());
+    assert_eq!(store.mark(&feature()).await.unwrap().unwrap().positions.len(), 0);
+    put(&store, &feature(), &others, version(10, 1, 0)).await.unwrap();
 }
 
 #[tokio::test]
@@ -236,8 +283,8 @@ async fn two_features_share_a_hash_without_seeing_each_other() {
     };
     let (a, b) = (make("a", "n"), make("b", "last"));
     let rows = batch(&[(Some(1), Some(5), None, Some("z"), 0)]);
-    store.write(&a, &rows, version(1, 5, 0)).await.unwrap();
-    assert_eq!(store.write(&b, &rows, version(1, 1, 0)).await.unwrap().applied, 1);
+    put(&store, &a, &rows, version(1, 5, 0)).await.unwrap();
+    assert_eq!(put(&store, &b, &rows, version(1, 1, 0)).await.unwrap().applied, 1);
     let hash = server.hash("user:1").await;
     assert_eq!((hash["n"].as_str(), hash["last"].as_str()), ("5", "z"));
     assert_eq!((hash["_v:a"].as_str(), hash["_v:b"].as_str()), ("1.5.0", "1.1.0"));
@@ -249,7 +296,7 @@ async fn errors_name_the_server_and_the_reason_but_no_secret() {
     let store = RedisStore::open(&server.url()).unwrap();
     server.run(&["SET", "spend:1", "mine"]).await;
     let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
-    let error = store.write(&feature(), &rows, version(1, 1, 0)).await.unwrap_err();
+    let error = put(&store, &feature(), &rows, version(1, 1, 0)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Data);
     assert!(error.message().contains("WRONGTYPE"), "{error}");
     let shown = redacted("redis://bob:canary-secret@host:6379/0");

@@ -13,11 +13,10 @@ use super::GroupWindow;
 use super::panes::{NOT_DUE, Windows};
 use crate::error::{Error, Result};
 use crate::model::key::Shard;
-use crate::state::snapshot::{Snapshot, SnapshotTable};
+use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
 
 /// Version of the tables.
 const FORMAT: u32 = 2;
-const KEYS: &str = "keys";
 const PANES: &str = "panes";
 const HORIZON: &str = "horizon";
 
@@ -29,7 +28,7 @@ impl GroupWindow {
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
             let table = |name, rows| SnapshotTable { name, shard, rows };
-            tables.push(table(KEYS, self.keys_table(part)?));
+            tables.push(table(KEYS_TABLE, self.keys_table(part)?));
             tables.push(table(PANES, self.panes_table(part)?));
             tables.push(table(HORIZON, self.horizon_table()?));
         }
@@ -104,7 +103,7 @@ impl GroupWindow {
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
         for table in &snapshot.tables {
-            if table.name == KEYS {
+            if table.name == KEYS_TABLE {
                 let panes = find(snapshot, PANES, table.shard)?;
                 self.add_shard(&table.rows, panes, watermark)?;
             } else if table.name == HORIZON {

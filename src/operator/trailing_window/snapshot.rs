@@ -20,14 +20,13 @@ use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::Shard;
 use crate::plan::dataflow::TIME_COLUMN;
 use crate::state::row::position;
-use crate::state::snapshot::{Snapshot, SnapshotTable};
+use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
 
 /// Encoded states of one slot, and how many of the rows held each contains.
 type State<'a> = (&'a BinaryArray, &'a UInt64Array);
 
 /// Version of the tables.
 const FORMAT: u32 = 2;
-const KEYS: &str = "keys";
 const ROWS: &str = "rows";
 const HORIZON: &str = "horizon";
 
@@ -39,7 +38,7 @@ impl TrailingWindow {
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
             let table = |name, rows| SnapshotTable { name, shard, rows };
-            tables.push(table(KEYS, self.keys_table(part)?));
+            tables.push(table(KEYS_TABLE, self.keys_table(part)?));
             tables.push(table(ROWS, self.rows_table(part)?));
             tables.push(table(HORIZON, self.horizon_table()?));
         }
@@ -135,7 +134,7 @@ impl TrailingWindow {
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
         for table in &snapshot.tables {
-            if table.name == KEYS {
+            if table.name == KEYS_TABLE {
                 let rows = find(snapshot, ROWS, table.shard)?;
                 self.add_shard(&table.rows, rows, watermark)?;
             } else if table.name == HORIZON {

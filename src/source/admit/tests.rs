@@ -41,6 +41,8 @@ pub(crate) fn source(delay_us: i64, max_future_us: i64) -> SourceDef {
             history: None,
             archive: false,
             dead_letter: None,
+            dead_letter_max_ratio: None,
+            skip_gaps: false,
             max_future_us,
             idle_timeout_us: 0,
             message_bytes_max: 1_000,
@@ -324,6 +326,51 @@ fn verdicts_do_not_depend_on_chunks_or_restarts() {
         assert_eq!(found, ids(&expected), "seed {seed}");
         assert_eq!(parts.admission().watermark(0), expected.watermark, "seed {seed}");
         assert!(parts.admission().counts().is_conserved());
+    }
+}
+
+/// With `dead_letter.max_ratio` the record that is one too many is the same one however the log
+/// is cut and wherever the engine restarts.
+#[test]
+fn too_many_dead_letters_stop_reading_at_the_same_record_always() {
+    let mut def = source(i64::MAX, 0);
+    def.options.dead_letter_max_ratio = Some(0.25);
+    for seed in 0..40 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut below = |n: u32| i64::from(random.next_u32() % n);
+        // One in five is broken, from record 1,500 on one in three.
+        let broken = |offset: i64, n: i64| if offset < 1_500 { n % 5 == 0 } else { n % 3 == 0 };
+        let records: Vec<Record> = (0..4_000)
+            .map(|offset| match broken(offset, below(15)) {
+                true => (offset, None, "broken".to_owned()),
+                false => (offset, None, message(offset, below(100))),
+            })
+            .collect();
+        let bad = |at: usize| records[at].2 == "broken";
+        let limit = (99..records.len()).find(|at| {
+            let window = (at + 1).saturating_sub(1_000)..at + 1;
+            let of = window.len() as f64;
+            bad(*at) && window.filter(|at| bad(*at)).count() as f64 > 0.25 * of
+        });
+        let limit = limit.expect("it is exceeded");
+        let mut parts = intake(def.clone(), Judgement::Stream);
+        let (mut rest, mut stopped) = (records.as_slice(), None);
+        while !rest.is_empty() && stopped.is_none() {
+            let size = [1, 7, 400, 4_000][below(4) as usize];
+            let (part, tail) = rest.split_at(rest.len().min(size));
+            rest = tail;
+            stopped = parts.take(&chunk(0, part), &mut Vec::new()).err();
+            if below(3) == 0 && stopped.is_none() {
+                let text = serde_json::to_string(&parts.admission().snapshot()).unwrap();
+                parts = intake(def.clone(), Judgement::Stream);
+                parts.admission_mut().restore(&serde_json::from_str(&text).unwrap());
+            }
+        }
+        let error = stopped.unwrap_or_else(|| panic!("seed {seed}: never stopped"));
+        let newest = format!("the newest is offset {limit}, decode: not JSON");
+        assert!(error.message().contains(&newest), "seed {seed}: {error}");
+        assert!(error.message().contains("'dead_letter.max_ratio' = 0.25"), "{error}");
+        assert!(error.hint().is_some() && error.exit_code() == 1);
     }
 }
 

@@ -7,6 +7,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::RDKafkaRespErr;
 
 use super::*;
+use crate::model::time::EventTime;
 use crate::source::admit::tests::source as definition;
 use crate::source::conformance::{check_source, read_all};
 
@@ -109,6 +110,46 @@ fn an_offset_that_is_gone_is_an_error_that_names_it() {
 }
 
 #[test]
+fn ends_are_heard_of_while_records_are_read_and_new_partitions_are_noticed() {
+    let cluster = cluster(2);
+    send(&cluster, 0, 50);
+    let mut def = source_def(&cluster.bootstrap_servers());
+    for name in ["statistics.interval.ms", "topic.metadata.refresh.interval.ms"] {
+        def.options.properties.push((name.to_owned(), "50".to_owned()));
+    }
+    let mut source = KafkaSource::new(&def, None).unwrap();
+    let starts = source.starts().unwrap();
+    source.seek(&starts).unwrap();
+    let at = |partition, offset| Position { partition, offset };
+    let (mut rows, mut heard) = (0, Vec::new());
+    for _ in 0..200 {
+        rows += source.poll(1, Duration::from_millis(50)).unwrap().rows();
+        heard = source.ends_heard();
+        if heard == [at(0, 50), at(1, 0)] && rows == 50 {
+            break;
+        }
+    }
+    assert_eq!(heard, [at(0, 50), at(1, 0)], "{rows} rows read");
+    assert!(source.gained().unwrap().is_empty());
+    assert_eq!(source.partitions(), [0, 1]);
+}
+
+#[test]
+fn questions_that_are_not_answered_are_asked_again() {
+    let cluster = cluster(1);
+    send(&cluster, 0, 5);
+    let mut source = open(&cluster);
+    let starts = source.starts().unwrap();
+    source.seek(&starts).unwrap();
+    assert_eq!(read_all(&mut source, 100)[&0].len(), 5);
+    // As after an answer that did not come: everything is assigned anew, nothing is read twice.
+    source.reassign = true;
+    send(&cluster, 0, 4);
+    assert_eq!(source.ends().unwrap()[0].offset, 9);
+    assert_eq!(read_all(&mut source, 100)[&0].len(), 4);
+}
+
+#[test]
 fn an_unreachable_broker_is_named_within_bounded_time() {
     let def = source_def("127.0.0.1:1");
     let error = connect_within(&def, Duration::from_millis(500)).err().unwrap();
@@ -184,6 +225,6 @@ fn headers_become_a_json_text() {
         .insert(Header { key: "a", value: Some("x\"y") })
         .insert(Header { key: "a", value: Some(b"\xff".as_slice()) })
         .insert(Header { key: "b", value: None::<&str> });
-    let text = String::from_utf8(headers_json(&headers)).unwrap();
+    let text = String::from_utf8(record::headers_json(&headers)).unwrap();
     assert_eq!(text, r#"[["a","x\"y"],["a",{"base64":"/w=="}],["b",null]]"#);
 }

@@ -56,12 +56,14 @@ pub fn lane_groups(
     let groups = skewless::plan::share::merge(plans.iter().map(|p| (*p).clone()).collect())?;
     let place = |name: &str| plans.iter().position(|p| p.feature == name).unwrap();
     let groups = groups.into_iter().map(|group| {
-        let features: Vec<usize> = group.members.iter().map(|m| place(&m.plan.feature)).collect();
+        let features = group.members.iter().map(|m| Some(place(&m.plan.feature)));
+        let features: Vec<Option<usize>> = features.collect();
+        let queries = vec![String::new(); features.len()];
         let keys = &group.members[0].plan.key_columns;
         let by_partition =
             !partitioned_by.is_empty() && partitioned_by.iter().all(|c| keys.contains(c));
         let online = vec![false; features.len()];
-        LaneGroup { source: 0, by_partition, group, features, online }
+        LaneGroup { source: 0, by_partition, group, features, queries, online }
     });
     Ok(Arc::new(groups.collect()))
 }

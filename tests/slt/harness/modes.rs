@@ -339,8 +339,8 @@ impl Stream<'_> {
     fn cut(&mut self) -> Result<Cut> {
         self.drain()?;
         let mut state = Vec::new();
-        for lane in &self.lanes {
-            state.extend(lane.snapshot()?);
+        for lane in &mut self.lanes {
+            state.extend(lane.snapshot(0, true)?.into_iter().map(|cell| (cell.id, cell.snapshot)));
         }
         Ok(Cut {
             read: self.read.clone(),
