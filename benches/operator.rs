@@ -31,15 +31,9 @@ fn aggregate(kind: AggregateKind) -> AggregateSpec {
         AggregateKind::Count => DataType::Int64,
         _ => DataType::Float64,
     };
-    AggregateSpec {
-        kind,
-        argument: (kind != AggregateKind::Count).then_some(0),
-        filter: None,
-        distinct: false,
-        ignore_nulls: false,
-        input: if kind == AggregateKind::Count { DataType::Null } else { DataType::Float64 },
-        output,
-    }
+    let counts = kind == AggregateKind::Count;
+    let input = if counts { DataType::Null } else { DataType::Float64 };
+    AggregateSpec::plain(kind, (!counts).then_some(0), input, output)
 }
 
 fn slots(kinds: &[AggregateKind], frames: usize) -> Vec<SlotSpec> {

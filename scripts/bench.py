@@ -33,6 +33,38 @@ WINDOW h AS (PARTITION BY user_id ORDER BY event_time
              RANGE BETWEEN INTERVAL '24 hours' PRECEDING AND CURRENT ROW)"""
 
 
+TEN = ["c1", "s1", "a1", "m1", "sd1", "c24", "s24", "a24", "m24", "sd24"]
+# The same ten values at labels, for an engine without a point-in-time join over windows: labels go
+# among the events, a microsecond early so that nothing at their own time counts.
+TRAINING = """WITH both_sides AS (
+    SELECT NULL::BIGINT AS label_id, user_id, event_time AS t, amount, 1 AS event FROM txn
+    UNION ALL
+    SELECT label_id, user_id, label_time - INTERVAL 1 MICROSECOND, NULL, NULL FROM labels)
+SELECT label_id, user_id, t AS label_time, COUNT(event) OVER h AS c1, SUM(amount) OVER h AS s1,
+    AVG(amount) OVER h AS a1, MAX(amount) OVER h AS m1, STDDEV(amount) OVER h AS sd1,
+    COUNT(event) OVER d AS c24, SUM(amount) OVER d AS s24, AVG(amount) OVER d AS a24,
+    MAX(amount) OVER d AS m24, STDDEV(amount) OVER d AS sd24
+FROM both_sides
+WINDOW h AS (PARTITION BY user_id ORDER BY t
+             RANGE BETWEEN INTERVAL 3599999999 MICROSECONDS PRECEDING AND CURRENT ROW),
+       d AS (PARTITION BY user_id ORDER BY t
+             RANGE BETWEEN INTERVAL 86399999999 MICROSECONDS PRECEDING AND CURRENT ROW)
+QUALIFY label_id IS NOT NULL"""
+
+
+def generate_labels(path, rows, users=100_000, seed=11):
+    """Labels in no order: uniform users, and times after the first day of the events."""
+    rng = np.random.default_rng(seed)
+    times = T0_US + rng.integers(SPAN_US // 3, SPAN_US, rows)
+    table = pa.table({
+        "label_id": np.arange(rows, dtype=np.int64),
+        "user_id": rng.integers(0, users, rows),
+        "label_time": pa.array(times, pa.timestamp("us")),
+    })
+    pq.write_table(table, path + ".part", compression="zstd", row_group_size=131_072)
+    os.replace(path + ".part", path)
+
+
 def generate(path, rows, users=100_000, seed=7):
     """Transactions in arrival order: zipf-like users, log-normal cents, disorder up to 30 s."""
     rng = np.random.default_rng(seed)
@@ -68,16 +100,18 @@ def run(command, **kwargs):
 
 DUCKDB_CHILD = """
 import sys, duckdb
-source, out, tmp, sql = sys.argv[1:]
+source, out, tmp, sql, *labels = sys.argv[1:]
 c = duckdb.connect()
 c.execute(f"SET threads=2; SET preserve_insertion_order=false; SET TimeZone='UTC';"
           f"SET memory_limit='14GB'; SET temp_directory='{tmp}'")
 c.execute(f"CREATE VIEW txn AS SELECT * FROM '{source}'")
+for file in labels:
+    c.execute(f"CREATE VIEW labels AS SELECT * FROM '{file}'")
 c.execute(f"COPY ({sql}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
 """
 
 
-def check(ours, theirs):
+def check(ours, theirs, row="txn_id"):
     """Row counts and integer sums must agree; returns the largest relative float difference."""
     c = duckdb.connect()
     c.execute("SET TimeZone='UTC'")
@@ -90,8 +124,8 @@ def check(ours, theirs):
     for x in floats:
         worst = max(worst, c.execute(
             f"SELECT max(abs(a.{x} - b.{x}) / greatest(abs(b.{x}), 1e-3)) FROM '{ours}' a "
-            f"JOIN '{theirs}' b USING (txn_id)").fetchone()[0] or 0.0)
-        nulls = c.execute(f"SELECT count(*) FROM '{ours}' a JOIN '{theirs}' b USING (txn_id) "
+            f"JOIN '{theirs}' b USING ({row})").fetchone()[0] or 0.0)
+        nulls = c.execute(f"SELECT count(*) FROM '{ours}' a JOIN '{theirs}' b USING ({row}) "
                           f"WHERE (a.{x} IS NULL) <> (b.{x} IS NULL)").fetchone()[0]
         if nulls:
             sys.exit(f"{nulls} values of {x} are NULL on one side only")
@@ -109,6 +143,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--labels", type=int, default=1_000_000)
     parser.add_argument("--json-rows", type=int, default=1_000_000)
     parser.add_argument("--reps", type=int, default=3)
     a = parser.parse_args()
@@ -122,6 +157,9 @@ def main():
         duckdb.connect().execute(
             f"COPY (SELECT * REPLACE (strftime(event_time, '%Y-%m-%dT%H:%M:%S.%fZ') AS event_time)"
             f" FROM '{source}' LIMIT {a.json_rows}) TO '{events}' (FORMAT json)")
+    labels = os.path.join(folder, f"labels-{a.labels}.parquet")
+    if not os.path.exists(labels):
+        generate_labels(labels, a.labels)
     work = os.path.join(folder, "work")
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
@@ -138,7 +176,8 @@ def main():
     home = os.path.join(work, "home")
     subprocess.run([a.binary, "--home", home, "apply", batch], check=True, stdout=subprocess.DEVNULL)
     ours, theirs = os.path.join(work, "ours.parquet"), os.path.join(work, "duckdb.parquet")
-    runs = {"skewless": [], "duckdb": [], "stream": []}
+    our_labels, their_labels = (os.path.join(work, f"{x}-labels.parquet") for x in ("our", "their"))
+    runs = {"skewless": [], "duckdb": [], "stream": [], "training": [], "training duckdb": []}
     for _ in range(a.reps):
         runs["skewless"].append(run([a.binary, "--home", home, "backfill", "f3", "--out", ours,
                                      "--overwrite"]))
@@ -147,11 +186,24 @@ def main():
         shutil.rmtree(os.path.join(work, "stream"), ignore_errors=True)
         runs["stream"].append(run([a.binary, "--home", os.path.join(work, "stream"), "run", stream,
                                    "--until", "end", "--no-http"]))
+        runs["training"].append(run([
+            a.binary, "--home", home, "training-set", "--labels", labels, "--time", "label_time",
+            "--features", ",".join(f"f3:{x}" for x in TEN), "--out", our_labels, "--overwrite"]))
+        runs["training duckdb"].append(run([
+            sys.executable, "-c", DUCKDB_CHILD, source, their_labels, os.path.join(work, "tmp"),
+            TRAINING, labels]))
     worst = check(ours, theirs)
+    worst_label = check(our_labels, their_labels, "label_id")
     print(f"F3 backfill, {a.rows} rows, Parquet to Parquet, median of {a.reps} interleaved runs "
           f"(whole processes); largest relative difference {worst:.1e}\n")
     print("| engine | wall s | CPU s | peak MiB |\n|---|---|---|---|")
     mine, peer = row("skewless", runs["skewless"]), row(f"DuckDB {duckdb.__version__}", runs["duckdb"])
+    print(f"\nratio of wall times, DuckDB / skewless: {peer / mine:.2f}\n")
+    print(f"training set, {a.labels} labels over {a.rows} rows, ten values; largest relative "
+          f"difference {worst_label:.1e}\n")
+    print("| engine | wall s | CPU s | peak MiB |\n|---|---|---|---|")
+    mine = row("skewless", runs["training"])
+    peer = row(f"DuckDB {duckdb.__version__}", runs["training duckdb"])
     print(f"\nratio of wall times, DuckDB / skewless: {peer / mine:.2f}\n")
     print("| F3 stream | wall s | CPU s | peak MiB |\n|---|---|---|---|")
     seconds = row(f"{a.json_rows} JSON events", runs["stream"])

@@ -1,14 +1,18 @@
 //! Which aggregates exist, over which types, with which result: the plain data that the planner
-//! writes and the operators read.
+//! writes and the operators read. What they are called and what they take is in `table`.
 
 use std::fmt;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 
+use super::datum::Datum;
 use super::moments::{avg_type, sum_type};
+use super::table::{Constant, Function, Gives, Law, TABLE, Takes};
 use crate::error::{Error, Result};
+use crate::model::batch::timestamp_type;
+use crate::sql::types::type_name;
 
-/// What is computed over the rows of a frame or window.
+/// What is computed over the rows of a frame or window. In the order of [`TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AggregateKind {
     /// COUNT(*) and COUNT(x): rows, or rows where x is not NULL.
@@ -25,57 +29,96 @@ pub enum AggregateKind {
     FirstValue,
     /// The value of the last row in the total order.
     LastValue,
+    BoolAnd,
+    BoolOr,
+    BitAnd,
+    BitOr,
+    BitXor,
+    Median,
+    PercentileCont,
+    PercentileDisc,
+    Mode,
+    NthValue,
+    ArrayAgg,
+    StringAgg,
+    CovarPop,
+    CovarSamp,
+    Corr,
+    RegrSlope,
+    RegrIntercept,
+    RegrCount,
+    RegrR2,
+    RegrAvgx,
+    RegrAvgy,
+    RegrSxx,
+    RegrSyy,
+    RegrSxy,
+    Skewness,
+    Kurtosis,
+    ArgMin,
+    ArgMax,
+    FirstN,
+    LastN,
+    LastDistinctN,
+    CountCate,
+    SumCate,
+    AvgCate,
+    MinCate,
+    MaxCate,
+    TopNKeyCountCate,
+    TopNKeySumCate,
+    TopNKeyAvgCate,
+    TopNKeyMinCate,
+    TopNKeyMaxCate,
+    TopNFrequency,
+    Top,
+    Top1Ratio,
+    Entropy,
+    EwAvg,
+    EwAvgTime,
+    Drawdown,
+    Histogram,
+    TimeSinceLast,
+    Delta,
+    Slope,
+    Lag,
+    ApproxDistinct,
+    ApproxPercentile,
+    ApproxMedian,
+    ApproxTopK,
+    /// The planner makes it, and those below, from sums and counts; no slot sees them.
+    Rate,
+    RowNumber,
+    Rank,
+    DenseRank,
 }
 
 impl AggregateKind {
-    pub const ALL: [Self; 11] = [
-        Self::Count,
-        Self::Sum,
-        Self::Avg,
-        Self::Min,
-        Self::Max,
-        Self::VarPop,
-        Self::VarSamp,
-        Self::StddevPop,
-        Self::StddevSamp,
-        Self::FirstValue,
-        Self::LastValue,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|function| function.kind)
+    }
+
+    /// Everything that is known about it.
+    pub fn function(self) -> &'static Function {
+        &TABLE[self as usize]
+    }
 
     /// The name under which DataFusion knows the function.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Sum => "sum",
-            Self::Avg => "avg",
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::VarPop => "var_pop",
-            Self::VarSamp => "var",
-            Self::StddevPop => "stddev_pop",
-            Self::StddevSamp => "stddev",
-            Self::FirstValue => "first_value",
-            Self::LastValue => "last_value",
-        }
+        self.function().names[0]
     }
 
     /// Its other names.
     pub fn aliases(self) -> &'static [&'static str] {
-        match self {
-            Self::Avg => &["mean"],
-            Self::VarPop => &["var_population"],
-            Self::VarSamp => &["var_sample", "var_samp"],
-            Self::StddevSamp => &["stddev_samp"],
-            _ => &[],
-        }
+        &self.function().names[1..]
     }
 
     /// The kind behind a function name or alias, in any case; `None` for other functions.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| {
-            let mut names = kind.aliases().iter().copied().chain([kind.name()]);
-            names.any(|other| name.eq_ignore_ascii_case(other))
-        })
+        let named = |function: &&Function| {
+            function.names.iter().any(|other| name.eq_ignore_ascii_case(other))
+        };
+        TABLE.iter().find(named).map(|function| function.kind)
     }
 
     /// Whether it needs Σx² beside n and Σx.
@@ -83,37 +126,77 @@ impl AggregateKind {
         matches!(self, Self::VarPop | Self::VarSamp | Self::StddevPop | Self::StddevSamp)
     }
 
-    /// Whether it is computed from exact sums.
+    /// Whether it is computed from the exact sums of one argument.
     pub fn is_numeric(self) -> bool {
         self.needs_squares() || matches!(self, Self::Sum | Self::Avg)
     }
 
-    /// The type that an argument of type `input` is widened to before it is aggregated: SUM, AVG,
-    /// VAR and STDDEV read BIGINT, unsigned BIGINT, DOUBLE or DECIMAL(p, s) and nothing else; the
-    /// others take what they get. Widening never rounds.
+    /// Whether FILTER is folded into the argument, which is NULL where it is not true. The
+    /// others have a column for it.
+    pub fn folds_filter(self) -> bool {
+        let compared = matches!(self, Self::Min | Self::Max | Self::BoolAnd | Self::BoolOr);
+        self.is_numeric() || compared || self == Self::Count
+    }
+
+    /// The type that an argument of type `input` is widened to before it is aggregated.
     ///
     /// # Errors
     /// `Usage` if the function has no meaning for the type.
     pub fn argument_type(self, input: &DataType) -> Result<DataType> {
+        self.widened(0, input)
+    }
+
+    /// The same for column argument `index`.
+    ///
+    /// # Errors
+    /// `Usage` if the function has no meaning for the type.
+    pub fn widened(self, index: usize, input: &DataType) -> Result<DataType> {
         use DataType as T;
         if let T::Dictionary(_, values) = input {
-            return self.argument_type(values);
+            return self.widened(index, values);
         }
-        match self {
-            Self::Count | Self::FirstValue | Self::LastValue => Ok(input.clone()),
-            Self::Min | Self::Max => match input {
+        let arguments = self.function().arguments;
+        let takes = arguments.get(index).or(arguments.last()).copied().unwrap_or(Takes::Any);
+        let refused = |what: &str| Err(no_meaning(self, input, what));
+        match takes {
+            Takes::Any => Ok(input.clone()),
+            Takes::Ordered => match input {
                 T::Float16 => Ok(T::Float32),
                 other if is_ordered(other) => Ok(other.clone()),
-                other => Err(no_meaning(self, other, "numbers, text, dates and times")),
+                _ => refused("numbers, text, dates and times"),
             },
-            _ => match input {
+            Takes::Number => match input {
                 T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Null => Ok(T::Int64),
                 T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => Ok(T::UInt64),
                 T::Float16 | T::Float32 | T::Float64 => Ok(T::Float64),
                 T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal128(p, s) => {
                     Ok(T::Decimal128(*p, *s))
                 }
-                other => Err(no_meaning(self, other, "numbers")),
+                _ => refused("numbers"),
+            },
+            Takes::Fractional => match input {
+                T::Float16 | T::Float32 => Ok(T::Float32),
+                T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal128(p, s) => {
+                    Ok(T::Decimal128(*p, *s))
+                }
+                other if other.is_numeric() || other.is_null() => Ok(T::Float64),
+                _ => refused("numbers"),
+            },
+            Takes::Float if matches!(input, T::Float16 | T::Float32) => Ok(T::Float32),
+            Takes::Double | Takes::Float if input.is_numeric() || input.is_null() => Ok(T::Float64),
+            Takes::Double | Takes::Float => refused("numbers"),
+            Takes::Integer if input.is_integer() => Ok(input.clone()),
+            Takes::Integer if input.is_null() => Ok(T::Int64),
+            Takes::Integer => refused("integers"),
+            Takes::Boolean if matches!(input, T::Boolean | T::Null) => Ok(T::Boolean),
+            Takes::Boolean => refused("booleans"),
+            Takes::Text => match input {
+                T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Null => Ok(T::Utf8),
+                _ => refused("text"),
+            },
+            Takes::Time => match input {
+                T::Timestamp(..) | T::Null => Ok(timestamp_type()),
+                _ => refused("the time as a TIMESTAMP"),
             },
         }
     }
@@ -125,49 +208,98 @@ impl fmt::Display for AggregateKind {
     }
 }
 
-/// The type of the result over an argument of type `input` (`Null` for COUNT(*)).
+/// The type of the result over one argument of type `input` (`Null` for COUNT(*)).
 ///
 /// # Errors
 /// `Usage` if the function, or DISTINCT with it, has no meaning for the type.
 pub fn result_type(kind: AggregateKind, distinct: bool, input: &DataType) -> Result<DataType> {
-    use AggregateKind as K;
-    let argument = kind.argument_type(input)?;
-    if distinct && matches!(kind, K::FirstValue | K::LastValue) {
+    result_of(kind, distinct, std::slice::from_ref(input))
+}
+
+/// The type of the result over column arguments of the types `inputs`.
+///
+/// # Errors
+/// As [`result_type`].
+pub fn result_of(kind: AggregateKind, distinct: bool, inputs: &[DataType]) -> Result<DataType> {
+    let function = kind.function();
+    if distinct && function.distinct.is_none() {
         return Err(Error::usage(format!("{kind} does not take DISTINCT"))
-            .with_hint(format!("write {kind}(x); distinct values have no first or last row")));
+            .with_hint(format!("write {}", function.usage)));
     }
-    if distinct && input.is_nested() {
-        return Err(no_meaning(kind, input, "numbers, text, dates and times")
+    let widened: Vec<DataType> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, input)| kind.widened(i, input))
+        .collect::<Result<_>>()?;
+    let first = widened.first().cloned().unwrap_or(DataType::Null);
+    if distinct && first.is_nested() {
+        return Err(no_meaning(kind, &first, "numbers, text, dates and times")
             .context("values of a nested type are not compared by DISTINCT"));
     }
-    Ok(match (kind, argument) {
-        (K::Count, _) => DataType::Int64,
-        (K::Sum, DataType::Decimal128(p, s)) => {
+    let by = |value: DataType| {
+        let key = widened.last().cloned().unwrap_or(DataType::Null);
+        map_type(key, value)
+    };
+    Ok(match function.gives {
+        Gives::Whole => DataType::Int64,
+        Gives::Unsigned => DataType::UInt64,
+        Gives::Double => DataType::Float64,
+        Gives::Boolean => DataType::Boolean,
+        Gives::Text => DataType::Utf8,
+        Gives::First => first,
+        Gives::Sum => sum_of(first),
+        Gives::Mean => mean_of(&first),
+        Gives::List => DataType::List(Field::new("item", first, true).into()),
+        Gives::Counts => DataType::List(Field::new("item", DataType::Int64, true).into()),
+        Gives::CountsBy => by(DataType::Int64),
+        Gives::SumsBy => by(sum_of(first)),
+        Gives::MeansBy => by(mean_of(&first)),
+        Gives::FirstsBy => by(first),
+    })
+}
+
+/// A map as every part of the engine holds it: keys in ascending order.
+pub fn map_type(key: DataType, value: DataType) -> DataType {
+    let fields = vec![Field::new("key", key, false), Field::new("value", value, true)];
+    let entry = Field::new("entries", DataType::Struct(fields.into()), false);
+    DataType::Map(entry.into(), true)
+}
+
+fn sum_of(argument: DataType) -> DataType {
+    match argument {
+        DataType::Decimal128(p, s) => {
             let (p, s) = sum_type(p, s);
             DataType::Decimal128(p, s)
         }
-        (K::Avg, DataType::Decimal128(p, s)) => {
-            let (p, s) = avg_type(p, s);
+        other => other,
+    }
+}
+
+fn mean_of(argument: &DataType) -> DataType {
+    match argument {
+        DataType::Decimal128(p, s) => {
+            let (p, s) = avg_type(*p, *s);
             DataType::Decimal128(p, s)
         }
-        (K::Sum | K::Min | K::Max | K::FirstValue | K::LastValue, argument) => argument,
         _ => DataType::Float64,
-    })
+    }
 }
 
 /// Whether the values have the total order that MIN and MAX need.
 fn is_ordered(data_type: &DataType) -> bool {
-    !data_type.is_nested() && !matches!(data_type, DataType::FixedSizeBinary(_))
+    !data_type.is_nested() && !matches!(data_type, DataType::FixedSizeBinary(_) | DataType::Null)
 }
 
 fn no_meaning(kind: AggregateKind, input: &DataType, takes: &str) -> Error {
+    let sums = kind.function().law == Law::Sums;
     let hint = match input {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             "cast it: CAST(x AS DOUBLE)".to_owned()
         }
-        DataType::Boolean => {
+        DataType::Boolean if sums => {
             format!("count them: COUNT(*) FILTER (WHERE x), or {kind}(CAST(x AS INT))")
         }
+        DataType::Boolean => "cast it: CAST(x AS INT)".to_owned(),
         DataType::Decimal256(..) => "cast it: CAST(x AS DECIMAL(38, 9))".to_owned(),
         DataType::Duration(_) | DataType::Interval(_) => {
             format!("aggregate its seconds: {kind}(EXTRACT(EPOCH FROM x))")
@@ -175,83 +307,129 @@ fn no_meaning(kind: AggregateKind, input: &DataType, takes: &str) -> Error {
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
             format!("use MIN or MAX, or {kind}(EXTRACT(EPOCH FROM x))")
         }
+        other if !other.is_nested() => format!("write {}", kind.function().usage),
         _ => "name one value of it, for example x[1] or x.field".to_owned(),
     };
-    Error::usage(format!("{kind} takes {takes}, not {input}")).with_hint(hint)
+    Error::usage(format!("{kind} takes {takes}, not {}", type_name(input))).with_hint(hint)
 }
 
-/// One aggregate call, its argument already a column of the step batch.
+/// The constant arguments of a call, checked; what is left out is not there.
+///
+/// # Errors
+/// `Usage` if a constant is missing, too many, or not what the function takes.
+pub fn check_constants(kind: AggregateKind, constants: &[Datum]) -> Result<()> {
+    let function = kind.function();
+    let (takes, given) = (function.constants, constants.len());
+    let edges = takes.contains(&Constant::Edges);
+    if given + function.optional < takes.len() || (given > takes.len() && !edges) {
+        return Err(wrong(kind, "takes other arguments"));
+    }
+    for (i, value) in constants.iter().enumerate() {
+        let number = value.as_f64();
+        let ok = match takes[i.min(takes.len() - 1)] {
+            Constant::Fraction => (0.0..=1.0).contains(&number),
+            Constant::Count => (1..=MOST).contains(&value.as_count()),
+            Constant::Place => value.as_i128().is_some_and(|n| n != 0),
+            Constant::Positive => number > 0.0 && number.is_finite(),
+            Constant::Text => matches!(value, Datum::Bytes(_)),
+            Constant::Value => true,
+            Constant::Edges => number.is_finite() && (i == 0 || constants[i - 1].as_f64() < number),
+        };
+        if !ok {
+            let takes = match takes[i.min(takes.len() - 1)] {
+                Constant::Fraction => "takes a constant from 0 to 1",
+                Constant::Count => "takes a constant number from 1 to 100000",
+                Constant::Place => "takes a constant number other than 0",
+                Constant::Positive => "takes a constant number above 0",
+                Constant::Text => "takes a constant text",
+                Constant::Value => "takes a constant",
+                Constant::Edges => "takes constant numbers in ascending order",
+            };
+            return Err(wrong(kind, takes));
+        }
+    }
+    Ok(())
+}
+
+/// The greatest number of values that a call can ask for.
+const MOST: usize = 100_000;
+
+fn wrong(kind: AggregateKind, what: &str) -> Error {
+    Error::usage(format!("{kind} {what}")).with_hint(format!("write {}", kind.function().usage))
+}
+
+/// How a column of ORDER BY inside a call sorts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Direction {
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+/// One aggregate call, its arguments already columns of the step batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AggregateSpec {
     pub kind: AggregateKind,
-    /// Value column holding the argument; `None` for COUNT(*). FILTER is already folded in: the
-    /// argument is NULL where the filter is not true (so COUNT(*) FILTER has an argument), except
-    /// for FIRST_VALUE and LAST_VALUE, which count NULLs and use `filter`.
+    /// Value column holding the first argument; `None` for COUNT(*). Where the kind
+    /// [folds the filter](AggregateKind::folds_filter) the argument is NULL where it is not true
+    /// (so COUNT(*) FILTER has an argument).
     pub argument: Option<usize>,
-    /// Boolean value column; only rows where it is true count (FIRST_VALUE, LAST_VALUE only).
+    /// Value columns of the other arguments, then those of ORDER BY inside the call.
+    pub more: Vec<usize>,
+    /// Sorts by the last columns of `more`; empty = the total order.
+    pub order: Vec<Direction>,
+    /// Constant arguments, as [`check_constants`] takes them.
+    pub constants: Vec<Datum>,
+    /// Boolean value column; only rows where it is true count.
     pub filter: Option<usize>,
-    /// COUNT, SUM, AVG, VAR and STDDEV over distinct values.
+    /// Over distinct values.
     pub distinct: bool,
-    /// FIRST_VALUE and LAST_VALUE skip NULLs.
+    /// NULLs are left out where they would count.
     pub ignore_nulls: bool,
-    /// Type of the argument column (`Null` for COUNT(*)).
+    /// Type of the first argument's column (`Null` for COUNT(*)).
     pub input: DataType,
     /// Type of the result.
     pub output: DataType,
 }
 
-#[cfg(test)]
-mod tests {
-    use DataType as T;
-
-    use super::*;
-
-    #[test]
-    fn every_name_and_alias_is_found_in_any_case() {
-        for kind in AggregateKind::ALL {
-            assert_eq!(AggregateKind::from_name(kind.name()), Some(kind));
-            assert_eq!(AggregateKind::from_name(&kind.to_string()), Some(kind));
-            for alias in kind.aliases() {
-                assert_eq!(AggregateKind::from_name(alias), Some(kind));
-            }
+impl AggregateSpec {
+    /// A plain call of one argument.
+    pub fn plain(
+        kind: AggregateKind,
+        argument: Option<usize>,
+        input: DataType,
+        output: DataType,
+    ) -> Self {
+        Self {
+            kind,
+            argument,
+            more: Vec::new(),
+            order: Vec::new(),
+            constants: Vec::new(),
+            filter: None,
+            distinct: false,
+            ignore_nulls: false,
+            input,
+            output,
         }
-        assert_eq!(AggregateKind::from_name("median"), None);
     }
 
-    #[test]
-    fn results_have_the_types_of_the_contract() {
-        use AggregateKind as K;
-        let result = |kind, input| result_type(kind, false, &input).unwrap();
-        assert_eq!(result(K::Sum, T::Int8), T::Int64);
-        assert_eq!(result(K::Sum, T::UInt32), T::UInt64);
-        assert_eq!(result(K::Sum, T::Float32), T::Float64);
-        assert_eq!(result(K::Sum, T::Decimal128(10, 2)), T::Decimal128(20, 2));
-        assert_eq!(result(K::Sum, T::Decimal128(38, 2)), T::Decimal128(38, 2));
-        assert_eq!(result(K::Avg, T::Decimal128(10, 2)), T::Decimal128(14, 6));
-        assert_eq!(result(K::Avg, T::Decimal128(38, 38)), T::Decimal128(38, 38));
-        assert_eq!(result(K::Avg, T::Int64), T::Float64);
-        assert_eq!(result(K::StddevSamp, T::Decimal128(10, 2)), T::Float64);
-        assert_eq!(result(K::Count, T::Null), T::Int64);
-        assert_eq!(result(K::Min, T::Float32), T::Float32);
-        assert_eq!(result(K::Max, T::Utf8View), T::Utf8View);
-        assert_eq!(result(K::Max, T::Boolean), T::Boolean);
-        assert_eq!(result(K::LastValue, T::Binary), T::Binary);
+    /// The columns whose values are asked for; of others only "not NULL" is.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        let counts = self.kind == AggregateKind::Count && !self.distinct;
+        let argument = self.argument.filter(|_| !counts);
+        argument.into_iter().chain(self.more.iter().copied()).chain(self.filter)
     }
 
-    #[test]
-    fn what_has_no_meaning_is_refused_with_a_hint() {
-        use AggregateKind as K;
-        let list = T::new_list(T::Int64, true);
-        for (kind, distinct, input) in [
-            (K::Sum, false, T::Utf8),
-            (K::Avg, false, T::Boolean),
-            (K::VarPop, true, T::Date32),
-            (K::Max, false, list.clone()),
-            (K::Count, true, list),
-            (K::FirstValue, true, T::Int64),
-        ] {
-            let error = result_type(kind, distinct, &input).unwrap_err();
-            assert!(error.hint().is_some(), "{error}");
-        }
+    /// The same call where column i is column `places[i]`.
+    pub fn moved(&self, places: &[usize]) -> Self {
+        let mut moved = self.clone();
+        let move_on = |column: &mut usize| *column = places[*column];
+        moved.argument.iter_mut().for_each(move_on);
+        moved.more.iter_mut().for_each(move_on);
+        moved.filter.iter_mut().for_each(move_on);
+        moved
     }
 }
+
+#[cfg(test)]
+mod tests;

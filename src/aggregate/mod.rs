@@ -3,6 +3,11 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `kind` | [`kind::AggregateKind`]: what can be computed, and the type of its result |
+//! | `table` | [`table::TABLE`]: names, arguments, results and laws of all of them |
+//! | `datum` | one value of any type |
+//! | `terms`, `joint` | exact sums of products: COVAR, CORR, REGR, SKEWNESS, KURTOSIS |
+//! | `series` | results from the rows as they are: lists, categories, trends |
+//! | `sketch` | APPROX_*: buckets that values can leave again |
 //! | `wide` | integers beyond 128 bits, as far as the states need them |
 //! | `rounding` | from exact rationals to `f64`, once |
 //! | `encoding` | the canonical bytes of exact states |
@@ -14,15 +19,21 @@
 //! | `oracle` | test material: seeded randomness, naive rational arithmetic |
 //! | `slot` | accumulators over frames and panes, as operators use them |
 
+pub mod datum;
 pub mod distinct;
 mod encoding;
 pub mod exact_sum;
 pub mod extreme;
+mod joint;
 pub mod kind;
 pub mod moments;
 #[cfg(test)]
 mod oracle;
 mod rounding;
+mod series;
+mod sketch;
 pub mod slot;
+pub mod table;
+mod terms;
 pub mod udaf;
 mod wide;

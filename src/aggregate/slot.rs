@@ -8,20 +8,27 @@
 //! | `slot/value` | single values: words, ordered values, result columns |
 //! | `slot/codec` | arrays to words and back, for every type |
 //! | `slot/accumulate` | what a kind of accumulator does, and the loops over rows and panes |
-//! | `slot/count`, `sum`, `best`, `unique`, `edge` | the kinds |
+//! | `slot/count`, `sum`, `best`, `unique`, `edge` | the kinds that most features use |
+//! | `slot/ranked`, `joint`, `bits`, `tallies` | ranks, exact sums of products, bits, sketches |
+//! | `slot/series` | everything that is computed from the rows as they are |
 //! | `slot/sliding`, `slot/paned` | states for trailing frames, and for panes |
 //! | `slot/build` | from specifications to slots; what shares a state |
 
 mod accumulate;
 mod best;
+mod bits;
 mod build;
 mod codec;
 mod count;
 mod edge;
+mod joint;
 mod paned;
+mod ranked;
 mod rows;
+mod series;
 mod sliding;
 mod sum;
+mod tallies;
 mod unique;
 mod value;
 

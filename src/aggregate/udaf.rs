@@ -3,14 +3,18 @@
 //! between partial and final aggregation as their canonical bytes, never rounded. Called where a
 //! `SessionContext` is made; contexts that judge us as an oracle must not register them.
 //!
-//! Stock functions stay where they already keep the contract: FIRST_VALUE and LAST_VALUE,
-//! COUNT, and MIN/MAX of anything but floats.
+//! Stock functions stay where they already keep the contract: FIRST_VALUE, LAST_VALUE and
+//! NTH_VALUE, LAG, ARRAY_AGG and STRING_AGG, BOOL_* and BIT_*, COUNT, and MIN/MAX of anything but
+//! floats.
 
 mod count;
 mod distinct;
 mod evaluate;
+mod kept;
 mod min_max;
 mod numeric;
+
+pub use self::kept::datum as constant;
 
 use std::sync::Arc;
 
@@ -46,7 +50,17 @@ pub fn all() -> Vec<Arc<AggregateUDF>> {
         .into_iter()
         .map(|kind| AggregateUDF::new_from_impl(min_max::MinMax::new(kind)));
     let count = AggregateUDF::new_from_impl(count::Count::new());
-    numeric.chain(extremes).chain([count]).map(Arc::new).collect()
+    let kept = K::all()
+        .filter(|kind| is_kept(*kind))
+        .map(|kind| AggregateUDF::new_from_impl(kept::Kept::new(kind)));
+    numeric.chain(extremes).chain(kept).chain([count]).map(Arc::new).collect()
+}
+
+/// Whether a slot evaluates the function in ad-hoc SQL too.
+fn is_kept(kind: AggregateKind) -> bool {
+    use AggregateKind as K;
+    let kept = kind >= K::Median && kind < K::Rate;
+    kept && !matches!(kind, K::NthValue | K::ArrayAgg | K::StringAgg | K::Lag)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! values, HISTORY(feature) its final rows, DEAD_LETTERS(source) what was not admitted. Called by
 //! `cli`; tables are opened only for the names a query reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -19,6 +19,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 
+use crate::batch::asof::{AsofPlanner, Named};
 use crate::batch::history::History;
 use crate::batch::reference::{DEAD_LETTERS_PREFIX, HISTORY_PREFIX, References};
 use crate::catalog::feature::FeatureDef;
@@ -100,6 +101,8 @@ impl Known {
             let location = Location::resolve(&source.dead_letters)?;
             reader::register(context, &table, &location, dead_letter_schema()).await?;
         }
+        let names = self.asof_names(context, &references.asof).await?;
+        context.register_relation_planner(Arc::new(AsofPlanner { names }))?;
         statement_frame(context, statement).await
     }
 
@@ -111,6 +114,32 @@ impl Known {
         let history = History::find(&source.def, source.compute.clone()).await?;
         let plan = history.admitted(context, None, None).await?;
         Ok(Arc::new(PlanTable { plan, schema: source.def.schema() }))
+    }
+
+    /// What the right sides of ASOF joins stand for; other names are the query's own.
+    async fn asof_names(
+        &self,
+        context: &SessionContext,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Named>> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            let named = if let Some(source) = self.sources.get(name) {
+                let history = History::find(&source.def, source.compute.clone()).await?;
+                let plan = history.admitted(context, None, None).await?;
+                Named::Source(Arc::new(PlanTable { plan, schema: source.def.admitted_schema() }))
+            } else if let Some(feature) = self.features.get(name) {
+                let source = &feature.plan.source;
+                let source = self.sources.get(source).ok_or_else(|| unknown("source", source))?;
+                let history = History::find(&source.def, source.compute.clone()).await?;
+                let event_time = source.def.watermark.column.clone();
+                Named::Feature { plan: Arc::new(feature.plan.clone()), event_time, history }
+            } else {
+                continue;
+            };
+            found.insert(name.clone(), named);
+        }
+        Ok(found)
     }
 
     async fn current_of(&self, feature: &KnownFeature) -> Result<Arc<dyn TableProvider>> {

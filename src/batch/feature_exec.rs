@@ -54,7 +54,8 @@ impl FeatureExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let keys = window.key_types().len();
         let shuffled = shuffle(steps, keys, partitions)?;
-        let sorted = sort(shuffled, keys)?;
+        // By key columns, `_time`, `_partition`, `_offset`: the order `on_sorted` asks for.
+        let sorted = sort(shuffled, &(0..keys + 3).collect::<Vec<_>>())?;
         Ok(Arc::new(Self::new(feature, sorted, window, output)))
     }
 
@@ -79,13 +80,14 @@ impl FeatureExec {
     }
 }
 
-/// Columns `0..count` of the step batch as expressions.
-fn columns(schema: &SchemaRef, count: usize) -> Vec<Arc<dyn PhysicalExpr>> {
-    let fields = schema.fields().iter().take(count).enumerate();
-    fields.map(|(i, f)| Arc::new(Column::new(f.name(), i)) as Arc<dyn PhysicalExpr>).collect()
+/// Columns of the step batch as expressions.
+fn columns(schema: &SchemaRef, columns: &[usize]) -> Vec<Arc<dyn PhysicalExpr>> {
+    let column = |i: &usize| Arc::new(Column::new(schema.field(*i).name(), *i)) as _;
+    columns.iter().map(column).collect()
 }
 
-fn shuffle(
+/// Rows of equal values in the first `keys` columns into the same of `partitions` partitions.
+pub(super) fn shuffle(
     steps: Arc<dyn ExecutionPlan>,
     keys: usize,
     partitions: usize,
@@ -94,14 +96,17 @@ fn shuffle(
     let by = match (keys, partitions) {
         (0, _) | (_, 1) if single => return Ok(steps),
         (0, _) | (_, 1) => Partitioning::RoundRobinBatch(1),
-        _ => Partitioning::Hash(columns(&steps.schema(), keys), partitions),
+        _ => {
+            let by: Vec<usize> = (0..keys).collect();
+            Partitioning::Hash(columns(&steps.schema(), &by), partitions)
+        }
     };
     Ok(Arc::new(RepartitionExec::try_new(steps, by)?))
 }
 
-/// Sorts by key columns, `_time`, `_partition`, `_offset`: the order `on_sorted` asks for.
-fn sort(input: Arc<dyn ExecutionPlan>, keys: usize) -> Result<Arc<dyn ExecutionPlan>> {
-    let by = columns(&input.schema(), keys + 3).into_iter().map(PhysicalSortExpr::new_default);
+/// Sorts each partition by columns, ascending.
+pub(super) fn sort(input: Arc<dyn ExecutionPlan>, by: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    let by = columns(&input.schema(), by).into_iter().map(PhysicalSortExpr::new_default);
     let Some(by) = LexOrdering::new(by) else { return Ok(input) };
     Ok(Arc::new(SortExec::new(by, input).with_preserve_partitioning(true)))
 }

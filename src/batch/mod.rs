@@ -11,12 +11,26 @@
 //! | `map_exec` | a plan node that maps batches |
 //! | `feature_exec` | [`feature_exec::FeatureExec`]: an operator as a DataFusion plan node |
 //! | `backfill` | final rows of one feature over history |
+//! | `fan` | one scan, several readers |
+//! | `requests`, `point_in_time` | `f(key, t)` for many keys and times in one pass |
+//! | `label_files` | labels from Parquet and CSV |
+//! | `labels` | keys and times of labels in the engine's types |
+//! | `training_set` | features at the times of labels |
+//! | `asof`, `asof_table` | ASOF JOIN in plain SQL |
 //! | `reference` | what a query reads |
 //! | `adhoc` | plain SELECT over everything a home knows |
 
 pub mod adhoc;
+pub mod asof;
+mod asof_table;
 pub mod backfill;
+pub mod fan;
 pub mod feature_exec;
 pub mod history;
+pub mod label_files;
+pub mod labels;
 pub mod map_exec;
+pub mod point_in_time;
 pub mod reference;
+pub mod requests;
+pub mod training_set;

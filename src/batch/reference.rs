@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Query, Spanned,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Query, Select, Spanned,
     TableAlias, TableFactor, VisitMut, VisitorMut,
 };
 
+use crate::batch::asof;
 use crate::error::{Error, Result, Span};
 
 /// Prefix of the table that holds the final rows of a feature.
@@ -25,9 +26,11 @@ pub struct References {
     pub histories: BTreeSet<String>,
     /// Arguments of DEAD_LETTERS(…).
     pub dead_letters: BTreeSet<String>,
+    /// Right sides of ASOF joins: features, sources, or names that the query itself gives.
+    pub asof: BTreeSet<String>,
 }
 
-/// Collects the references of `query` and rewrites its table functions in place.
+/// Collects the references of `query` and rewrites its table functions and ASOF joins in place.
 pub fn resolve(query: &mut Query) -> Result<References> {
     let mut visitor = Resolver::default();
     match query.visit(&mut visitor) {
@@ -44,7 +47,21 @@ struct Resolver {
 impl VisitorMut for Resolver {
     type Break = Error;
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for from in &mut select.from {
+            if let Err(error) = asof::encode(from, &mut self.found.asof) {
+                return ControlFlow::Break(error);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor
+            && let Err(error) = asof::encode(table_with_joins, &mut self.found.asof)
+        {
+            return ControlFlow::Break(error);
+        }
         let span = span_of(factor);
         let TableFactor::Table { name, args, alias, .. } = factor else {
             return ControlFlow::Continue(());

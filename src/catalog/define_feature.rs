@@ -53,6 +53,19 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
     let Some(OptionValue::Duration(offline_interval_us)) = options.value("offline.interval") else {
         return Err(Error::internal("option 'offline.interval' has no default"));
     };
+    let ttl_us = match options.value("ttl") {
+        Some(OptionValue::Duration(ttl_us)) => Some(ttl_us),
+        _ => None,
+    };
+    if ttl_us.is_some() && matches!(online, OnlineStoreDef::Redis(_)) {
+        // Readers of the hash would see values that have expired until they are rewritten.
+        let error = Error::not_yet("'ttl' with values in Redis")
+            .with_hint("'online' = 'embedded' serves them over HTTP");
+        return Err(match options.key_span("ttl") {
+            Some(span) => error.with_span(span),
+            None => error,
+        });
+    }
     let Some(online_key) = options.text("online.key") else {
         return Err(Error::internal("option 'online.key' has no default"));
     };
@@ -61,6 +74,7 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         online_key,
         offline,
         offline_interval_us,
+        ttl_us,
         log_share: match options.value("log") {
             Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
             _ => None,

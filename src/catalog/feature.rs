@@ -27,6 +27,8 @@ pub struct FeatureOptions {
     pub online_key: String,
     pub offline: OfflineStoreDef,
     pub offline_interval_us: i64,
+    /// Values of entities without rows for so long are NULL when read, µs > 0.
+    pub ttl_us: Option<i64>,
     /// Share of the values served that is logged, parts per million; `None` = no log.
     pub log_share: Option<u32>,
     pub description: Option<String>,

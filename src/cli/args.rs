@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::cli::engine::{At, BackfillEnd, HttpOptions, Pace, Until};
-use crate::model::time::EventTime;
+use crate::model::time::{EventTime, parse_duration};
 
 const LONG_ABOUT: &str = "\
 ML features written once in SQL, computed by the same operators over Kafka for serving and over \
@@ -234,9 +234,20 @@ pub struct BackfillArgs {
     pub compare: bool,
 }
 
+const TRAINING_SET_HELP: &str = "\
+Examples:
+  skewless training-set --labels labels.parquet --time label_time --features user_spend \\
+      --out train.parquet
+  skewless training-set --labels 'labels/*.csv' --time ts --features user_spend:avg_1h,shop_risk \\
+      --key user_id=customer_id --status --out train/
+
+Every label comes out once, in order, with the values each feature had just before its time. What
+happens at that very time or later never counts, unless --inclusive says so.";
+
 #[derive(Debug, ClapArgs)]
+#[command(after_help = TRAINING_SET_HELP)]
 pub struct TrainingSetArgs {
-    /// Parquet of labels: an entity key and a time per row
+    /// Labels, an entity key and a time per row: Parquet or CSV, a file, a directory or a glob
     #[arg(long, value_name = "URL")]
     pub labels: String,
     /// The time column of the labels
@@ -245,20 +256,33 @@ pub struct TrainingSetArgs {
     /// Features, or single columns of them: A,B:column
     #[arg(long, value_name = "FEATURES", value_delimiter = ',', required = true)]
     pub features: Vec<String>,
+    /// Where to: one file if it ends in .parquet, else a directory of files
     #[arg(long, value_name = "URL")]
     pub out: String,
-    /// Which label column holds which key column: user_id=customer_id
-    #[arg(long, value_name = "KEY=COLUMN")]
-    pub key: Vec<String>,
+    /// Which label column holds which key column: user_id=customer_id (may be repeated)
+    #[arg(long, value_name = "KEY=COLUMN", value_parser = key_column)]
+    pub key: Vec<(String, String)>,
     /// Also count what happened at the very time of the label
     #[arg(long)]
     pub inclusive: bool,
     /// Name output columns feature__column
     #[arg(long)]
     pub full_names: bool,
-    /// Add the status of each feature
+    /// Add the status of each feature: PRESENT, EXPIRED or NOT_FOUND
     #[arg(long)]
     pub status: bool,
+    /// Read every feature with this ttl instead of its own
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub ttl: Option<i64>,
+    /// Count only events that had arrived by the time of the label
+    #[arg(long)]
+    pub known_at: bool,
+    /// … or so long after it
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "known_at")]
+    pub lag: Option<i64>,
+    /// Replace what is there
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 const GET_HELP: &str = "\
@@ -452,6 +476,18 @@ fn speed(text: &str) -> Result<f64, String> {
     let factor = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
     let factor = factor.filter(|f| f.is_finite() && *f > 0.0);
     factor.ok_or_else(|| "expected a factor above zero, such as 60x".to_owned())
+}
+
+/// µs, more than zero.
+fn duration(text: &str) -> Result<i64, String> {
+    let us = parse_duration(text).filter(|us| *us > 0);
+    us.ok_or_else(|| "expected a duration, as in '5 minutes'".to_owned())
+}
+
+fn key_column(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, column)| !key.is_empty() && !column.is_empty());
+    let (key, column) = pair.ok_or_else(|| "expected key=column".to_owned())?;
+    Ok((key.to_owned(), column.to_owned()))
 }
 
 fn property(text: &str) -> Result<(String, String), String> {

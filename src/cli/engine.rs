@@ -65,6 +65,14 @@ pub trait Engine: Send + Sync {
         stop: &Stop,
     ) -> Result<BackfillSummary>;
 
+    /// Writes labels with the features as they were at the time of each.
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<TrainingSetSummary>;
+
     /// The values of one entity.
     async fn get(&self, options: &GetOptions) -> Result<Answer>;
 
@@ -232,6 +240,42 @@ pub struct BackfillSummary {
     pub counts: Counts,
     /// How the history was judged, for example `the engine's own archive: not judged again`.
     pub admission: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainingSetOptions {
+    /// Parquet or CSV: a file, a directory, a glob.
+    pub labels: String,
+    /// The time column of the labels.
+    pub time: String,
+    /// `feature` or `feature:column`.
+    pub features: Vec<String>,
+    pub out: String,
+    /// (key column of a feature, column of the labels) where the names differ.
+    pub keys: Vec<(String, String)>,
+    /// Rows at the very time of a label count.
+    pub inclusive: bool,
+    /// `feature__column`.
+    pub full_names: bool,
+    /// A status column per feature.
+    pub status: bool,
+    /// The `ttl` to read every feature with, instead of its own.
+    pub ttl_us: Option<i64>,
+    /// Only what had arrived by the time of the label and this.
+    pub known_lag_us: Option<i64>,
+    pub overwrite: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingSetSummary {
+    pub rows: u64,
+    pub files: u64,
+    /// Per source: its name, how its history was judged, what was read.
+    pub histories: Vec<(String, String, Counts)>,
+    /// Per feature: labels for which it has a value.
+    pub present: Vec<(String, u64)>,
+    /// Labels whose features include events at or after them.
+    pub at_or_after: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,12 +91,8 @@ async fn dispatch(
     console: &mut Console,
     stop: Stop,
 ) -> Result<(), Failure> {
-    match command {
-        Command::TrainingSet(args) => return command::training_set::run(&args),
-        Command::Demo(args) => {
-            return command::demo::run(&args, &home, global, console, stop).await;
-        }
-        _ => {}
+    if let Command::Demo(args) = command {
+        return command::demo::run(&args, &home, global, console, stop).await;
     }
     let engine: Arc<dyn Engine> = engine::open(&home).await?;
     let mut session =
@@ -106,12 +102,11 @@ async fn dispatch(
         Command::Apply(args) => command::apply::run(&args, &mut session).await,
         Command::Run(args) => command::run::run(&args, &mut session).await,
         Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
+        Command::TrainingSet(args) => command::training_set::run(&args, &mut session).await,
         Command::Get(args) => command::get::run(&args, &mut session).await,
         Command::Status(args) => command::status::run(&args, &mut session).await,
         Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
         Command::Produce(args) => command::produce::run(&args, &mut session).await,
-        Command::TrainingSet(_) | Command::Demo(_) => {
-            Err(Error::internal("handled before an engine is opened").into())
-        }
+        Command::Demo(_) => Err(Error::internal("handled before an engine is opened").into()),
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::cli::engine::{
     Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind, Comparison, Counts,
     DeadLetterOptions, GetOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
-    ReplaySummary, RunOptions, RunSummary, Status,
+    ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::repl::shell::Shell;
@@ -65,6 +65,23 @@ impl Engine for QueryEngine {
         _: &Stop,
     ) -> Result<BackfillSummary> {
         Err(Error::data("no such file: x.parquet"))
+    }
+
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        _: &ProgressLine,
+        _: &Stop,
+    ) -> Result<TrainingSetSummary> {
+        let present = options.features.iter().map(|feature| (feature.clone(), 2));
+        let histories = vec![("s".to_owned(), "complete".to_owned(), Counts::default())];
+        Ok(TrainingSetSummary {
+            rows: 3,
+            files: 1,
+            histories,
+            present: present.collect(),
+            at_or_after: u64::from(options.inclusive),
+        })
     }
 
     async fn get(&self, options: &GetOptions) -> Result<Answer> {
@@ -146,7 +163,7 @@ fn run_command(line: &[&str]) -> (Result<(), Failure>, String, String) {
             Command::Produce(args) => command::produce::run(&args, &mut session).await,
             Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
             Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
-            Command::TrainingSet(args) => command::training_set::run(&args),
+            Command::TrainingSet(args) => command::training_set::run(&args, &mut session).await,
             Command::Demo(_) => panic!("the demo needs a real engine"),
         }
     });
@@ -254,12 +271,22 @@ fn get_answers_as_http_does_or_as_a_row() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_with_exit_code_2() {
+fn a_training_set_says_what_was_found_and_whether_anything_leaked() {
     let line = ["training-set", "--labels", "l", "--time", "t", "--features", "a,b", "--out", "o"];
-    let (result, ..) = run_command(&line);
-    let failure = result.unwrap_err();
-    assert!(failure.rendered().contains("not supported yet"), "{}", failure.rendered());
-    assert_eq!(failure.error.exit_code(), 2);
+    let (result, out, messages) = run_command(&line);
+    result.unwrap();
+    assert_eq!(out, "");
+    assert!(messages.contains("a: 2 of 3 present\nb: 2 of 3 present\n"), "{messages}");
+    assert!(messages.contains("leakage: 0 labels"), "{messages}");
+    let (result, _, messages) = run_command(&[&line[..], &["--inclusive"]].concat());
+    result.unwrap();
+    assert!(messages.contains("leakage: 1 labels"), "{messages}");
+    let keys = |text: &str| {
+        Args::try_parse_from([&["skewless"], &line[..], &["--key", text]].concat()).is_ok()
+    };
+    assert!(keys("user_id=customer") && !keys("user_id") && !keys("=x"));
+    let lag = [&["skewless"], &line[..], &["--lag", "5 minutes"]].concat();
+    assert!(Args::try_parse_from(lag).is_err(), "a lag without --known-at");
 }
 
 #[test]

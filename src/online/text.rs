@@ -3,15 +3,15 @@
 //!
 //! Integers and decimals plain, floats in the shortest form that reads back to the same bits
 //! (`NaN`, `inf`, `-inf`), `true|false`, dates `YYYY-MM-DD`, timestamps RFC 3339 with `Z`, bytes
-//! base64 (standard alphabet, padded), lists JSON. NULL has no text: the field is absent.
+//! base64 (standard alphabet, padded), lists and maps JSON. NULL has no text: the field is absent.
 //! Must never go through a number type narrower than the value's own.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, GenericListArray, LargeBinaryArray, OffsetSizeTrait,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, GenericListArray, LargeBinaryArray, MapArray,
+    OffsetSizeTrait, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -35,6 +35,10 @@ pub fn has_text(data_type: &DataType) -> bool {
         T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Binary | T::LargeBinary | T::BinaryView => true,
         T::Float32 | T::Float64 | T::Decimal128(..) | T::Decimal256(..) => true,
         T::List(item) | T::LargeList(item) => has_text(item.data_type()),
+        T::Map(entries, _) => match entries.data_type() {
+            T::Struct(fields) => fields.iter().all(|field| has_text(field.data_type())),
+            _ => false,
+        },
         other => other.is_integer(),
     }
 }
@@ -103,6 +107,7 @@ pub fn write_text(array: &dyn Array, row: usize, out: &mut String) -> Result<()>
         T::BinaryView => STANDARD.encode_string(array.as_binary_view().value(row), out),
         T::List(_) => write_list(&array.as_list::<i32>().value(row), out)?,
         T::LargeList(_) => write_list(&array.as_list::<i64>().value(row), out)?,
+        T::Map(..) => write_map(&array.as_map().value(row), out)?,
         other => return Err(no_text(other)),
     }
     Ok(())
@@ -120,6 +125,22 @@ fn write_list(items: &ArrayRef, out: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// Pairs as a JSON object; keys as their text.
+fn write_map(pairs: &StructArray, out: &mut String) -> Result<()> {
+    let mut before = '{';
+    for pair in 0..pairs.len() {
+        out.push(before);
+        before = ',';
+        let mut key = String::new();
+        write_text(pairs.column(0), pair, &mut key)?;
+        write_json_string(&key, out);
+        out.push(':');
+        write_json(pairs.column(1), pair, out)?;
+    }
+    out.push_str(if before == '{' { "{}" } else { "}" });
+    Ok(())
+}
+
 /// Appends a value as JSON: numbers in full, NaN and ±inf as strings, NULL as `null`.
 pub fn write_json(array: &dyn Array, row: usize, out: &mut String) -> Result<()> {
     use DataType as T;
@@ -130,7 +151,8 @@ pub fn write_json(array: &dyn Array, row: usize, out: &mut String) -> Result<()>
     let bare = match array.data_type() {
         T::Float32 => array.as_primitive::<Float32Type>().value(row).is_finite(),
         T::Float64 => array.as_primitive::<Float64Type>().value(row).is_finite(),
-        T::Boolean | T::Decimal128(..) | T::Decimal256(..) | T::List(_) | T::LargeList(_) => true,
+        T::Boolean | T::Decimal128(..) | T::Decimal256(..) => true,
+        T::List(_) | T::LargeList(_) | T::Map(..) => true,
         other => other.is_integer(),
     };
     if bare {
@@ -205,6 +227,7 @@ pub fn read_text(texts: &[Option<String>], data_type: &DataType) -> Result<Array
         }
         T::List(item) => read_lists::<i32>(texts, item),
         T::LargeList(item) => read_lists::<i64>(texts, item),
+        T::Map(entries, sorted) => read_maps(texts, entries, *sorted),
         other if has_text(other) => {
             let strings = StringArray::from_iter(texts.iter().map(Option::as_deref));
             let options = CastOptions { safe: false, ..CastOptions::default() };
@@ -234,20 +257,63 @@ fn read_lists<O: OffsetSizeTrait>(texts: &[Option<String>], item: &FieldRef) -> 
     Ok(Arc::new(GenericListArray::<O>::try_new(item.clone(), offsets, values, Some(nulls))?))
 }
 
+fn read_maps(texts: &[Option<String>], entries: &FieldRef, sorted: bool) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err(no_text(entries.data_type()));
+    };
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let mut lengths = Vec::with_capacity(texts.len());
+    for text in texts {
+        let before = keys.len();
+        if let Some(text) = text {
+            split_json_object(text, &mut keys, &mut values)
+                .ok_or_else(|| Error::data(format!("`{}` is not a JSON object", shown(text))))?;
+        }
+        lengths.push(keys.len() - before);
+    }
+    let columns =
+        vec![read_text(&keys, fields[0].data_type())?, read_text(&values, fields[1].data_type())?];
+    let pairs = StructArray::try_new(fields.clone(), columns, None)?;
+    let nulls = NullBuffer::from_iter(texts.iter().map(Option::is_some));
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, Some(nulls), sorted)?))
+}
+
+/// Appends the texts of every key and value.
+fn split_json_object(
+    text: &str,
+    keys: &mut Vec<Option<String>>,
+    values: &mut Vec<Option<String>>,
+) -> Option<()> {
+    let mut json = jiter::Jiter::new(text.as_bytes());
+    let mut next = json.next_object().ok()?.map(str::to_owned);
+    while let Some(key) = next {
+        keys.push(Some(key));
+        let peek = json.peek().ok()?;
+        values.push(json_value(&mut json, peek)?);
+        next = json.next_key().ok()?.map(str::to_owned);
+    }
+    json.finish().ok()
+}
+
+/// The text of the next value: a string unquoted, everything else as written, `null` nothing.
+fn json_value(json: &mut jiter::Jiter, peek: jiter::Peek) -> Option<Option<String>> {
+    let start = json.current_index();
+    if peek == jiter::Peek::String {
+        return Some(Some(json.known_str().ok()?.to_owned()));
+    }
+    json.known_skip(peek).ok()?;
+    let raw = std::str::from_utf8(json.slice_to_current(start)).ok()?.trim();
+    Some((raw != "null").then(|| raw.to_owned()))
+}
+
 /// Appends the text of every element of a JSON list: strings unquoted, everything else as
 /// written, `None` for null. `None` if the text is not a JSON list.
 pub fn split_json_list(text: &str, items: &mut Vec<Option<String>>) -> Option<()> {
     let mut json = jiter::Jiter::new(text.as_bytes());
     let mut next = json.next_array().ok()?;
     while let Some(peek) = next {
-        let start = json.current_index();
-        if peek == jiter::Peek::String {
-            items.push(Some(json.known_str().ok()?.to_owned()));
-        } else {
-            json.known_skip(peek).ok()?;
-            let raw = std::str::from_utf8(json.slice_to_current(start)).ok()?.trim();
-            items.push((raw != "null").then(|| raw.to_owned()));
-        }
+        items.push(json_value(&mut json, peek)?);
         next = json.array_step().ok()?;
     }
     json.finish().ok()

@@ -130,6 +130,14 @@ impl Operator for Checker {
         assert_eq!(probed.rows.schema(), self.result, "the schema of a probe");
         assert_eq!(probed.rows.num_rows(), times.len(), "one row per request");
         assert_eq!(probed.present.len(), times.len(), "one presence per request");
+        assert_eq!(probed.newest.len(), times.len(), "one newest time per request");
+        for (newest, time) in probed.newest.iter().zip(times) {
+            let seen = match bound {
+                Bound::Strict => newest.is_none_or(|newest| newest < time.0),
+                Bound::Inclusive => newest.is_none_or(|newest| newest <= time.0),
+            };
+            assert!(seen, "a probe at {time} sees what comes after it");
+        }
         Ok(probed)
     }
 

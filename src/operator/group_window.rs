@@ -32,7 +32,6 @@ pub use self::panes::Window;
 use self::panes::{Closing, NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
 use super::operator::{Bound, Operator, Probed};
-use crate::aggregate::kind::AggregateKind;
 use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
@@ -335,14 +334,9 @@ fn times_of(windows: &[Option<Window>]) -> impl Iterator<Item = Option<(i64, i64
 /// Columns of which only "not NULL" is asked.
 fn flags(spec: &GroupSpec) -> Vec<bool> {
     let mut flags = vec![true; spec.value_types.len()];
-    for slot in &spec.slots {
-        let aggregate = &slot.aggregate;
-        let counts = aggregate.kind == AggregateKind::Count && !aggregate.distinct;
-        let values = aggregate.argument.filter(|_| !counts);
-        for column in values.into_iter().chain(aggregate.filter) {
-            if let Some(flag) = flags.get_mut(column) {
-                *flag = false;
-            }
+    for column in spec.slots.iter().flat_map(|slot| slot.aggregate.reads()) {
+        if let Some(flag) = flags.get_mut(column) {
+            *flag = false;
         }
     }
     flags
@@ -491,7 +485,9 @@ impl Operator for GroupWindow {
             repeated.push(if same { key.clone() } else { cast(key, data_type)? });
         }
         let present = windows.iter().map(Option::is_some).collect();
-        Ok(Probed { rows: self.result_batch(repeated, times_of(&windows), slots)?, present })
+        let times = times_of(&windows);
+        let newest = windows.iter().map(|window| window.map(|window| window.end)).collect();
+        Ok(Probed { rows: self.result_batch(repeated, times, slots)?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

@@ -337,7 +337,15 @@ impl Operator for HavingWindow {
             });
         }
         let present = answers.iter().map(|found| !matches!(found, Found::Nothing)).collect();
-        Ok(Probed { rows: self.answer(keys, &answers, &open)?, present })
+        let newest = answers.iter().map(|found| match found {
+            Found::Nothing => None,
+            Found::Open(row) => Some(ends[*row]),
+            Found::Kept(slot, row) => {
+                Some(self.keys[*slot as usize].rows.row(stride, *row)[0] as i64)
+            }
+        });
+        let newest = newest.collect();
+        Ok(Probed { rows: self.answer(keys, &answers, &open)?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

@@ -3,21 +3,23 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `operator` | the [`operator::Operator`] trait and its contract |
+//! | `answer` | what a feature answers to a probe: reach and `ttl` applied |
 //! | `trailing_window` | RANGE and ROWS frames that end at the current row |
 //! | `group_window` | TUMBLE, HOP, CUMULATE and SESSION |
 //! | `having` | a condition on their results |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
+pub mod answer;
 pub mod checker;
 pub mod group_window;
 pub mod having;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]
 pub mod operator;
 #[cfg(test)]
-mod oracle;
+pub mod oracle;
 pub mod trailing_window;
 #[cfg(test)]
-mod trial;
+pub mod trial;
 
 use self::group_window::GroupWindow;
 use self::having::HavingWindow;

@@ -100,4 +100,7 @@ pub struct Probed {
     pub rows: RecordBatch,
     /// Per request: a row (or closed window) of the key lies at or before t within reach.
     pub present: Vec<bool>,
+    /// Per request: the time (or `window_end`) of the newest row of the key at or before t that
+    /// is held, within reach or not.
+    pub newest: Vec<Option<i64>>,
 }

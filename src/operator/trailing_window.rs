@@ -529,11 +529,13 @@ impl Operator for TrailingWindow {
             repeated.push(if key.data_type() == data_type { key } else { cast(&key, data_type)? });
         }
         repeated.extend(columns);
-        let mut present = vec![false; times.len()];
+        let (mut present, mut newest) = (vec![false; times.len()], vec![None; times.len()]);
         for (request, ask) in order.iter().zip(&asks) {
             present[*request] = ask.anchor.is_some();
+            let last = ask.end.checked_sub(1).filter(|last| *last >= ask.rows.first);
+            newest[*request] = last.map(|last| ask.rows.row(last)[0] as i64);
         }
-        Ok(Probed { rows: self.result_batch(repeated, slots, times.len())?, present })
+        Ok(Probed { rows: self.result_batch(repeated, slots, times.len())?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
@@ -565,4 +567,4 @@ impl Operator for TrailingWindow {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -11,7 +11,8 @@ use super::build;
 use super::checker::Checker;
 use super::operator::{Bound, Operator};
 use super::oracle::{Row, Val, val};
-use crate::aggregate::kind::{AggregateKind as K, AggregateSpec};
+use crate::aggregate::datum::Datum;
+use crate::aggregate::kind::{AggregateKind as K, AggregateSpec, Direction, result_of};
 use crate::aggregate::moments::{avg_type, sum_type};
 use crate::model::batch::timestamp_type;
 use crate::model::key::{Shard, key_group, key_hash, write_key};
@@ -48,6 +49,83 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
 
+/// A random aggregate that keeps its rows, or exact sums of products.
+fn kept(random: &mut Random, types: &[DataType]) -> AggregateSpec {
+    use DataType as T;
+    let any = |random: &mut Random, wanted: fn(&T) -> bool| {
+        let found: Vec<usize> = (0..types.len()).filter(|i| wanted(&types[*i])).collect();
+        (!found.is_empty()).then(|| random.pick(&found))
+    };
+    let all = |_: &T| true;
+    let double = |t: &T| *t == T::Float64;
+    let middle = |t: &T| matches!(t, T::Float32 | T::Float64 | T::Decimal128(..));
+    let (kind, argument) = match random.below(8) {
+        0 => (random.pick(&[K::BoolAnd, K::BoolOr]), any(random, |t| *t == T::Boolean)),
+        1 => (random.pick(&[K::BitAnd, K::BitOr, K::BitXor]), any(random, T::is_integer)),
+        2 => (K::Median, any(random, middle)),
+        3 => (random.pick(&[K::PercentileCont, K::Delta]), any(random, double)),
+        4 => (random.pick(&[K::PercentileDisc, K::Mode, K::TopNFrequency]), any(random, all)),
+        5 => (
+            K::all().nth(K::CovarPop as usize + random.below(12) as usize).unwrap(),
+            any(random, double),
+        ),
+        6 => (random.pick(&[K::ArgMin, K::ArgMax, K::CountCate, K::MaxCate]), any(random, all)),
+        _ => {
+            let kinds =
+                [K::ArrayAgg, K::NthValue, K::FirstN, K::LastN, K::LastDistinctN, K::FirstValue];
+            (random.pick(&kinds), any(random, all))
+        }
+    };
+    let Some(argument) = argument else { return aggregate(random, types) };
+    let function = kind.function();
+    let mut more = Vec::new();
+    if function.arguments.len() == 2 {
+        let wanted = if kind >= K::CovarPop && kind <= K::RegrSxy { double } else { all };
+        let second = any(random, wanted);
+        more.push(second.unwrap_or(argument));
+    }
+    let mut inputs = vec![types[argument].clone()];
+    inputs.extend(more.iter().map(|i| types[*i].clone()));
+    let mut order = Vec::new();
+    let rows = [K::ArrayAgg, K::NthValue, K::FirstN, K::LastN, K::FirstValue];
+    if kind == K::FirstValue || (rows.contains(&kind) && random.one_in(2)) {
+        more.push(random.below(types.len() as u64) as usize);
+        let (descending, nulls_first) = (random.one_in(2), random.one_in(2));
+        order.push(Direction { descending, nulls_first });
+    }
+    let constants = constants(random, kind);
+    let booleans: Vec<usize> = (0..types.len()).filter(|i| types[*i] == T::Boolean).collect();
+    let filtered = !kind.folds_filter() && !booleans.is_empty() && random.one_in(3);
+    let distinct = function.distinct == Some(true) && random.one_in(3);
+    AggregateSpec {
+        more,
+        order,
+        constants,
+        filter: filtered.then(|| random.pick(&booleans)),
+        distinct,
+        ignore_nulls: function.counts_nulls() && random.one_in(2),
+        ..AggregateSpec::plain(
+            kind,
+            Some(argument),
+            inputs[0].clone(),
+            result_of(kind, distinct, &inputs).unwrap(),
+        )
+    }
+}
+
+fn constants(random: &mut Random, kind: K) -> Vec<Datum> {
+    match kind {
+        K::PercentileCont | K::PercentileDisc => {
+            vec![Datum::float(random.pick(&[0.0, 0.1, 0.25, 0.5, 0.9, 1.0]))]
+        }
+        K::NthValue => vec![Datum::Int(random.pick(&[1i64, 2, -1, -3]))],
+        K::FirstN | K::LastN | K::LastDistinctN | K::TopNFrequency => {
+            vec![Datum::Int(1 + random.below(4) as i64)]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// A random aggregate over columns of these types.
 pub fn aggregate(random: &mut Random, types: &[DataType]) -> AggregateSpec {
     use DataType as T;
@@ -81,6 +159,9 @@ pub fn aggregate(random: &mut Random, types: &[DataType]) -> AggregateSpec {
     AggregateSpec {
         kind,
         argument: (!star).then_some(argument),
+        more: Vec::new(),
+        order: Vec::new(),
+        constants: Vec::new(),
         filter: (edge && !booleans.is_empty() && random.one_in(2)).then(|| random.pick(&booleans)),
         distinct: !edge && !star && !matches!(kind, K::Min | K::Max) && random.one_in(4),
         ignore_nulls: edge && random.one_in(2),
@@ -93,7 +174,11 @@ pub fn slots(random: &mut Random, types: &[DataType], frames: usize) -> Vec<Slot
     (0..1 + random.below(8))
         .map(|_| SlotSpec {
             frame: random.below(frames as u64) as usize,
-            aggregate: aggregate(random, types),
+            aggregate: if random.one_in(2) {
+                aggregate(random, types)
+            } else {
+                kept(random, types)
+            },
         })
         .collect()
 }

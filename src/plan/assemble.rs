@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::Spanned as _;
 
 use super::bind::row_schema;
-use super::call::result_type;
 use super::check::CheckedQuery;
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{
@@ -24,7 +23,10 @@ use super::expression::{
 use super::lower::{Lowered, is_row, is_slot};
 use super::output::{self, Output};
 use super::{describe, fingerprint};
-use crate::aggregate::kind::{AggregateKind, AggregateSpec};
+use crate::aggregate::datum::Datum;
+use crate::aggregate::kind::{AggregateKind, AggregateSpec, check_constants, result_of};
+use crate::aggregate::table::Constant;
+use crate::aggregate::udaf;
 use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::is_key_type;
@@ -74,6 +76,7 @@ pub fn assemble(
         output,
         value_columns: outputs.value_columns,
         time_column: outputs.time,
+        ttl_us: None,
         sharing: description.sharing(),
         fingerprint: String::new(),
         notes,
@@ -140,7 +143,10 @@ impl<'a> Parts<'a> {
 
     fn check_deterministic(&self) -> Result<()> {
         let lowered = &self.lowered;
-        let calls = lowered.calls.iter().flat_map(|c| c.argument.iter().chain(&c.filter));
+        let calls = lowered.calls.iter().flat_map(|call| {
+            let order = call.order.iter().map(|(expr, _)| expr);
+            call.argument.iter().chain(&call.more).chain(&call.filter).chain(order)
+        });
         let ties = lowered.frames.iter().flat_map(|f| f.ties.iter().map(|(e, ..)| e));
         let outputs = lowered.outputs.iter().map(|(_, e)| e);
         let keys = lowered.keys.iter().flatten();
@@ -188,20 +194,38 @@ impl<'a> Parts<'a> {
                 Some(argument) => Some(self.value(argument)?),
                 None => None,
             };
+            let mut more = Vec::with_capacity(call.more.len() + call.order.len());
+            for expr in call.more {
+                more.push(self.value(expr)?);
+            }
+            let arguments = argument.iter().chain(&more);
+            let mut inputs: Vec<DataType> =
+                arguments.map(|index| self.value_types[*index].clone()).collect();
+            let mut order = Vec::with_capacity(call.order.len());
+            for (expr, direction) in call.order {
+                more.push(self.value(expr)?);
+                order.push(direction);
+            }
             let filter = match call.filter {
                 Some(filter) => Some(self.value(filter)?),
                 None => None,
             };
-            let input = argument.map_or(DataType::Null, |index| self.value_types[index].clone());
-            let output = result_type(call.kind, call.distinct, &input)
-                .map_err(|error| self.located_call(error, slots.len()))?;
+            if inputs.is_empty() {
+                inputs.push(DataType::Null);
+            }
+            let located = |error| self.located_call(error, slots.len());
+            let output = result_of(call.kind, call.distinct, &inputs).map_err(located)?;
+            let constants = constants(call.kind, &call.constants, &inputs[0]).map_err(located)?;
             let aggregate = AggregateSpec {
                 kind: call.kind,
                 argument,
+                more,
+                order,
+                constants,
                 filter,
                 distinct: call.distinct,
                 ignore_nulls: call.ignore_nulls,
-                input,
+                input: inputs.swap_remove(0),
                 output,
             };
             slots.push(SlotSpec { frame: call.frame, aggregate });
@@ -400,6 +424,20 @@ impl<'a> Parts<'a> {
         let projection = projection(&columns, &schema, &[])?;
         Ok((columns, projection))
     }
+}
+
+/// Constant arguments as slots take them; a default is of the type of the first argument.
+fn constants(kind: AggregateKind, given: &[ScalarValue], input: &DataType) -> Result<Vec<Datum>> {
+    let takes = kind.function().constants;
+    let value = |(i, value): (usize, &ScalarValue)| match takes.get(i) {
+        Some(Constant::Value) => udaf::constant(&value.cast_to(input).map_err(|_| {
+            Error::usage(format!("{kind}: {value} is no {}", crate::sql::types::type_name(input)))
+        })?),
+        _ => udaf::constant(value),
+    };
+    let constants = given.iter().enumerate().map(value).collect::<Result<Vec<_>>>()?;
+    check_constants(kind, &constants)?;
+    Ok(constants)
 }
 
 /// The schema of an operator's result batches.

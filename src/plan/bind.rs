@@ -25,7 +25,7 @@ use super::check_frame::frame_of;
 use super::checked::ErrorCounter;
 use super::dataflow::{FeaturePlan, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::planning_error;
-use super::{assemble, call, check, lower, session, subquery};
+use super::{assemble, call, check, lower, session, spelling, subquery};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
@@ -48,9 +48,11 @@ pub fn plan_feature(
     query: &Query,
 ) -> Result<FeaturePlan> {
     let errors = ErrorCounter::default();
-    let checked = check::check(query, sources)?;
+    let mut query = query.clone();
+    spelling::rewrite(&mut query)?;
+    let checked = check::check(&query, sources)?;
     let planned = logical_plan(&checked, &errors).and_then(|plan| {
-        let lowered = lower::lower(&plan, &checked)?;
+        let lowered = lower::lower(&plan, &checked, &errors)?;
         assemble::assemble(name, version, &checked, lowered, &errors)
     });
     planned.map_err(|error| refused(error, &checked))
@@ -246,7 +248,10 @@ impl ContextProvider for FeatureContext {
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        session::functions().window_functions().get(name).cloned()
+        match call::kind_of(name) {
+            Some(_) => None,
+            None => session::functions().window_functions().get(name).cloned(),
+        }
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NamedWindowExpr, Select, Spanned as _, Visit, Visitor, WindowFrameUnits,
-    WindowSpec, WindowType,
+    FunctionArguments, NamedWindowExpr, NullTreatment, Select, Spanned as _, Visit, Visitor,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::check::{fold, not_event_time};
 use super::check_frame::frame_of;
-use super::{call, session};
+use super::{call, session, spelling};
+use crate::aggregate::kind::AggregateKind;
+use crate::aggregate::table::{Constant, Function as Table};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
 use crate::sql::frame_clause::is_marker;
@@ -34,6 +36,9 @@ const NONDETERMINISTIC: [&str; 14] = [
     "file_row_index",
     "version",
 ];
+
+/// Window functions of the rows that follow.
+const LOOKS_AHEAD: [&str; 4] = ["lead", "percent_rank", "cume_dist", "ntile"];
 
 /// Where aggregates are called: with OVER and without.
 #[derive(Debug, Default)]
@@ -135,12 +140,18 @@ fn check_call(
     let known = session::functions();
     let aggregate = call::kind_of(&name);
     let shown = name.to_uppercase();
-    if aggregate.is_none() {
+    let Some(kind) = aggregate else {
         if known.scalar_functions().contains_key(&name) {
             return match function.over {
                 Some(_) => Err(Error::usage(format!("{shown} is no aggregate: it takes no OVER"))),
                 None => Ok(()),
             };
+        }
+        if LOOKS_AHEAD.contains(&name.as_str()) {
+            return Err(Error::not_supported(format!(
+                "{shown} in a feature: it needs the rows that come after the current one"
+            ))
+            .with_hint("ROW_NUMBER, RANK and LAG look back only"));
         }
         let later = known.window_functions().contains_key(&name)
             || known.aggregate_functions().contains_key(&name)
@@ -150,8 +161,8 @@ fn check_call(
             true => Error::not_yet(format!("{shown} in a feature")),
             false => unknown(&name),
         });
-    }
-    check_clauses(function, &shown)?;
+    };
+    check_clauses(function, kind)?;
     match &function.over {
         Some(WindowType::WindowSpec(spec)) => {
             check_window(spec, source, event_time)?;
@@ -175,6 +186,7 @@ fn unknown(name: &str) -> Error {
     let known = session::functions();
     let mut names: Vec<&str> =
         known.scalar_functions().keys().map(String::as_str).chain(call::names()).collect();
+    names.extend(spelling::names());
     names.sort_unstable();
     match crate::sql::diagnostic::closest(name, names.iter().copied()) {
         Some(near) => error.with_hint(format!("did you mean '{near}'?")),
@@ -183,12 +195,12 @@ fn unknown(name: &str) -> Error {
 }
 
 /// Clauses inside and behind the parentheses of an aggregate.
-fn check_clauses(function: &Function, shown: &str) -> Result<()> {
-    let positional = ["FIRST_VALUE", "LAST_VALUE"].contains(&shown);
+fn check_clauses(function: &Function, kind: AggregateKind) -> Result<()> {
+    let (known, shown) = (kind.function(), kind.to_string());
     if !function.within_group.is_empty() {
         return Err(Error::not_yet(format!("{shown} WITHIN GROUP")));
     }
-    if function.null_treatment.is_some() && !positional {
+    if function.null_treatment.is_some() && !known.counts_nulls() {
         return Err(Error::usage(format!(
             "{shown} takes no IGNORE NULLS or RESPECT NULLS: it skips NULLs"
         )));
@@ -199,20 +211,23 @@ fn check_clauses(function: &Function, shown: &str) -> Result<()> {
     let FunctionArguments::List(list) = &function.args else {
         return Err(Error::usage(format!("{shown} needs its arguments in parentheses")));
     };
-    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) && positional {
+    let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    if distinct && known.distinct.is_none() {
         return Err(Error::usage(format!("DISTINCT has no meaning in {shown}")));
     }
-    if list.args.len() > 1 && shown == "COUNT" {
-        return Err(Error::not_yet("COUNT of several arguments"));
+    check_count(known, list.args.len(), &shown)?;
+    if kind == AggregateKind::Lag && (ignores_nulls(function) || function.filter.is_some()) {
+        return Err(Error::not_yet("LAG with IGNORE NULLS or FILTER"));
     }
-    if list.args.len() != 1 && shown != "COUNT" {
-        return Err(Error::usage(format!("{shown} takes one argument, not {}", list.args.len())));
+    if LIKE_LAG.contains(&kind) && function.over.is_none() {
+        return Err(Error::usage(format!("{shown} needs OVER (PARTITION BY … ORDER BY …)")));
     }
     for clause in &list.clauses {
         match clause {
-            FunctionArgumentClause::IgnoreOrRespectNulls(_) if positional => {}
-            FunctionArgumentClause::OrderBy(_) if positional && function.over.is_none() => {}
-            FunctionArgumentClause::OrderBy(_) if positional => {
+            FunctionArgumentClause::IgnoreOrRespectNulls(_) if known.counts_nulls() => {}
+            FunctionArgumentClause::OrderBy(_) if known.is_ordered() && function.over.is_none() => {
+            }
+            FunctionArgumentClause::OrderBy(_) if known.is_ordered() => {
                 return Err(Error::usage(format!("{shown} has two orders"))
                     .with_hint("order in the OVER clause"));
             }
@@ -220,6 +235,48 @@ fn check_clauses(function: &Function, shown: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Those that have no meaning without OVER.
+const LIKE_LAG: [AggregateKind; 4] =
+    [AggregateKind::Lag, AggregateKind::RowNumber, AggregateKind::Rank, AggregateKind::DenseRank];
+
+fn ignores_nulls(function: &Function) -> bool {
+    let inside = match &function.args {
+        FunctionArguments::List(list) => list.clauses.iter().any(|clause| {
+            matches!(
+                clause,
+                FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls)
+            )
+        }),
+        _ => false,
+    };
+    inside || function.null_treatment == Some(NullTreatment::IgnoreNulls)
+}
+
+/// The number of arguments.
+fn check_count(known: &Table, given: usize, shown: &str) -> Result<()> {
+    if known.kind == AggregateKind::Count {
+        return match given {
+            0 | 1 => Ok(()),
+            _ => Err(Error::not_yet("COUNT of several arguments")),
+        };
+    }
+    let (columns, constants) = (known.arguments.len(), known.constants.len());
+    let least = columns - usize::from(known.ends_in_time()) + constants - known.optional;
+    let most = match known.constants.contains(&Constant::Edges) {
+        true => usize::MAX,
+        false => columns + constants,
+    };
+    if (least..=most).contains(&given) {
+        return Ok(());
+    }
+    let error = match (least, most) {
+        (1, 1) => Error::usage(format!("{shown} takes one argument, not {given}")),
+        (0, 0) => Error::usage(format!("{shown} takes no arguments")),
+        _ => Error::usage(format!("{shown} does not take {given} arguments")),
+    };
+    Err(error.with_hint(format!("write {}", known.usage)))
 }
 
 /// The place of a window whose PARTITION BY is another than that of the first.

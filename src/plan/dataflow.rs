@@ -318,6 +318,8 @@ pub struct FeaturePlan {
     pub value_columns: Vec<String>,
     /// Names in the output of the event-time column (trailing), or of window start and end.
     pub time_column: TimeColumns,
+    /// Values of entities without rows for so long are NULL when read, µs (`plan::reach`).
+    pub ttl_us: Option<i64>,
     /// Same (source, filter, key) text: such plans may share one state group.
     pub sharing: String,
     pub fingerprint: String,

@@ -4,12 +4,13 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 
 use super::assemble::Parts;
-use super::call::name_of;
 use super::dataflow::{
     Exclude, FrameExtent, FrameSpec, GroupSpec, SlotSpec, TIME_COLUMN, WindowSpec,
 };
 use super::expression::any;
 use super::text::text;
+use crate::aggregate::datum::Datum;
+use crate::aggregate::kind::Direction;
 use crate::model::time::format_duration;
 use crate::sql::printer::name_text;
 use crate::sql::types::type_name;
@@ -150,12 +151,8 @@ fn frame_text(frame: &FrameSpec, time: &str, values: &[String]) -> String {
     let mut order = vec![time.to_owned()];
     for tie in &frame.ties {
         let direction = if tie.descending { " DESC" } else { "" };
-        // SQL's default: NULLs last ascending, first descending.
-        let nulls = match (tie.nulls_first, tie.descending) {
-            (true, false) => " NULLS FIRST",
-            (false, true) => " NULLS LAST",
-            _ => "",
-        };
+        let (descending, nulls_first) = (tie.descending, tie.nulls_first);
+        let nulls = nulls_text(Direction { descending, nulls_first });
         order.push(format!("{}{direction}{nulls}", values[tie.column]));
     }
     match frame.extent {
@@ -189,18 +186,52 @@ fn frame_text(frame: &FrameSpec, time: &str, values: &[String]) -> String {
 fn slot_text(slot: &SlotSpec, values: &[String]) -> String {
     let aggregate = &slot.aggregate;
     let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
-    let argument = aggregate.argument.map_or("*", |index| values[index].as_str());
+    let mut arguments = vec![aggregate.argument.map_or("*", |index| values[index].as_str())];
+    let columns = aggregate.more.len() - aggregate.order.len();
+    let (more, order) = aggregate.more.split_at(columns);
+    arguments.extend(more.iter().map(|index| values[*index].as_str()));
+    let constants: Vec<String> = aggregate.constants.iter().map(constant_text).collect();
+    arguments.extend(constants.iter().map(String::as_str));
+    let sorts = order.iter().zip(&aggregate.order).map(|(index, direction)| {
+        let way = if direction.descending { " DESC" } else { "" };
+        format!("{}{way}{}", values[*index], nulls_text(*direction))
+    });
+    let sorts: Vec<String> = sorts.collect();
+    let order = match sorts.is_empty() {
+        true => String::new(),
+        false => format!(" ORDER BY {}", sorts.join(", ")),
+    };
     let nulls = if aggregate.ignore_nulls { " IGNORE NULLS" } else { "" };
     let filter = aggregate
         .filter
         .map_or_else(String::new, |index| format!(" FILTER (WHERE {})", values[index]));
-    format!("{}({distinct}{argument}){nulls}{filter}", name_of(aggregate.kind))
+    let arguments = arguments.join(", ");
+    format!("{}({distinct}{arguments}{order}){nulls}{filter}", aggregate.kind)
+}
+
+/// SQL's default: NULLs last ascending, first descending.
+fn nulls_text(direction: Direction) -> &'static str {
+    match (direction.nulls_first, direction.descending) {
+        (true, false) => " NULLS FIRST",
+        (false, true) => " NULLS LAST",
+        _ => "",
+    }
+}
+
+fn constant_text(value: &Datum) -> String {
+    match value {
+        Datum::Null => "NULL".to_owned(),
+        Datum::Float(_) => format!("{:?}", value.as_f64()),
+        Datum::Bytes(bytes) => {
+            format!("'{}'", String::from_utf8_lossy(bytes).replace('\'', "''"))
+        }
+        other => other.as_i128().unwrap_or(0).to_string(),
+    }
 }
 
 /// Whether the value depends on which row comes first.
 fn positional(slot: &SlotSpec) -> bool {
-    use crate::aggregate::kind::AggregateKind as K;
-    matches!(slot.aggregate.kind, K::FirstValue | K::LastValue)
+    slot.aggregate.kind.function().is_ordered()
 }
 
 fn group_notes(parts: &Parts<'_>, spec: &GroupSpec) -> Vec<String> {

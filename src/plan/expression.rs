@@ -16,6 +16,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::Projection;
+use crate::aggregate::kind::map_type;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::diagnostic::suggestion;
@@ -37,6 +38,13 @@ pub fn canonical_type(data_type: &DataType) -> Result<DataType> {
         T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) | T::ListView(item) => {
             T::List(Arc::new(Field::new("item", canonical_type(item.data_type())?, true)))
         }
+        T::Map(entries, _) => match entries.data_type() {
+            T::Struct(fields) if fields.len() == 2 => map_type(
+                canonical_type(fields[0].data_type())?,
+                canonical_type(fields[1].data_type())?,
+            ),
+            _ => return Err(Error::internal("a map whose entries are no pairs")),
+        },
         T::Null => {
             return Err(Error::usage("a NULL without a type")
                 .with_hint("give it one, for example CAST(NULL AS DOUBLE)"));

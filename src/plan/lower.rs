@@ -4,24 +4,27 @@
 //! Columns of the row are qualified by [`ROW`]; the result of call i is the column `a<i>`
 //! qualified by [`SLOT`].
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunctionParams, Case, NullTreatment, Sort, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
+    Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
 };
 
-use super::call::{kind_of, name_of};
+use super::call::{column_count, kind_of};
 use super::check::CheckedQuery;
 use super::check_call::other_partition;
-use super::checked::{Checked, Operation};
+use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{Exclude, FrameExtent};
-use super::expression::{any, planning_error};
-use crate::aggregate::kind::AggregateKind;
+use super::expression::{any, planning_error, simplify};
+use crate::aggregate::kind::{AggregateKind, Direction};
 use crate::error::{Error, Result};
-use crate::model::time::DAY_US;
+use crate::limits::ROWS_FRAME_MAX;
+use crate::model::time::{DAY_US, SECOND_US};
+use crate::sql::window::WindowShape;
 
 pub const ROW: &str = "row";
 pub const SLOT: &str = "slot";
@@ -44,7 +47,12 @@ pub struct Call {
     pub kind: AggregateKind,
     /// `None` = COUNT(*).
     pub argument: Option<Expr>,
-    /// FIRST_VALUE and LAST_VALUE only.
+    /// Column arguments after the first.
+    pub more: Vec<Expr>,
+    pub constants: Vec<ScalarValue>,
+    /// ORDER BY inside the call; empty = the total order.
+    pub order: Vec<(Expr, Direction)>,
+    /// Where it is not folded into the argument.
     pub filter: Option<Expr>,
     pub distinct: bool,
     pub ignore_nulls: bool,
@@ -64,8 +72,8 @@ pub struct Lowered {
     pub outputs: Vec<(String, Expr)>,
 }
 
-pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery) -> Result<Lowered> {
-    let mut lowering = Lowering { checked, parts: Lowered::default() };
+pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery, errors: &ErrorCounter) -> Result<Lowered> {
+    let mut lowering = Lowering { checked, parts: Lowered::default(), errors };
     let outputs = lowering.outputs(plan)?;
     let names = plan.schema().fields().iter().map(|field| field.name().clone());
     lowering.parts.outputs = names.zip(outputs).collect();
@@ -126,6 +134,7 @@ fn slot_column(index: usize) -> Expr {
 struct Lowering<'a> {
     checked: &'a CheckedQuery,
     parts: Lowered,
+    errors: &'a ErrorCounter,
 }
 
 impl Lowering<'_> {
@@ -194,15 +203,31 @@ impl Lowering<'_> {
         if self.parts.keys.is_none() {
             self.parts.keys = Some(keys);
         }
-        let frame = self.frame(window_frame, order_by, schema, inputs)?;
+        let mut frame = self.frame(window_frame, order_by, schema, inputs)?;
+        let kind = known_kind(fun.name())?;
         let call = CallParts {
-            name: fun.name(),
+            kind,
             args: inline_all(args, schema, inputs)?,
             distinct: params.distinct,
+            order: Vec::new(),
             filter: params.filter.as_deref().map(|f| inline(f, schema, inputs)).transpose()?,
             null_treatment: params.null_treatment,
         };
-        self.add_call(frame, call)
+        if kind == AggregateKind::Lag {
+            // It looks at places, whatever the frame: the frame of its own is as long as that.
+            frame.extent =
+                FrameExtent::Rows { preceding: Some(lag_distance(&call.args)?), until: 0 };
+        }
+        match kind {
+            AggregateKind::RowNumber | AggregateKind::Rank | AggregateKind::DenseRank => {
+                self.number(kind, frame)
+            }
+            AggregateKind::Rate => self.rate(frame_length(frame.extent), Some(frame), call),
+            _ => {
+                let frame = self.add_frame(frame);
+                self.add_call(frame, call)
+            }
+        }
     }
 
     fn aggregate(
@@ -232,53 +257,121 @@ impl Lowering<'_> {
             };
             let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } =
                 function.params;
-            self.check_order(function.func.name(), &order_by, schema, &inputs)?;
+            let kind = known_kind(function.func.name())?;
             let call = CallParts {
-                name: function.func.name(),
+                kind,
                 args: inline_all(&args, schema, &inputs)?,
                 distinct,
+                order: self.order(&order_by, schema, &inputs)?,
                 filter: filter.map(|f| inline(&f, schema, &inputs)).transpose()?,
                 null_treatment,
             };
-            outputs.push(self.add_call(0, call)?);
+            outputs.push(match (kind, &self.checked.window) {
+                (AggregateKind::Rate, Some(window)) => {
+                    let length_us = match &window.shape {
+                        WindowShape::Grid { size_us, .. } => Some(*size_us),
+                        _ => None,
+                    };
+                    self.rate(length_us, None, call)?
+                }
+                _ => self.add_call(0, call)?,
+            });
         }
         Ok(outputs)
     }
 
-    /// FIRST_VALUE(x ORDER BY event_time) is the total order; any other order is not built.
-    fn check_order(
+    /// ORDER BY inside a call; by event time alone it is the total order.
+    fn order(
         &self,
-        name: &str,
         order: &[Sort],
         schema: &DFSchema,
         inputs: &[Expr],
-    ) -> Result<()> {
-        match order {
-            [] => Ok(()),
-            [only]
-                if only.asc && self.checked.is_event_time(&inline(&only.expr, schema, inputs)?) =>
-            {
-                Ok(())
+    ) -> Result<Vec<(Expr, Direction)>> {
+        let mut sorts = Vec::with_capacity(order.len());
+        for sort in order {
+            let expr = inline(&sort.expr, schema, inputs)?;
+            let (descending, nulls_first) = (!sort.asc, sort.nulls_first);
+            sorts.push((expr, Direction { descending, nulls_first }));
+        }
+        match sorts.as_slice() {
+            [(only, direction)] if !direction.descending && self.checked.is_event_time(only) => {
+                Ok(Vec::new())
             }
-            _ => Err(Error::not_yet(format!(
-                "{}(… ORDER BY …) over anything but {} ascending",
-                kind_of(name).map_or_else(|| name.to_uppercase(), name_of),
-                self.checked.source.watermark.column
-            ))),
+            _ => Ok(sorts),
         }
     }
 
-    /// The column of a call, reusing an equal one.
-    fn add_call(&mut self, frame: usize, parts: CallParts) -> Result<Expr> {
-        let Some(kind) = kind_of(parts.name) else {
-            let name = parts.name.to_uppercase();
-            return Err(Error::not_yet(format!("{name} in a feature")));
+    /// ROW_NUMBER, RANK and DENSE_RANK, as counts.
+    fn number(&mut self, kind: AggregateKind, frame: FrameCall) -> Result<Expr> {
+        let range = |preceding_us| FrameCall {
+            extent: FrameExtent::Range { preceding_us, until_us: 0 },
+            exclude: Exclude::NoOthers,
+            rows_max: None,
+            ties: Vec::new(),
         };
-        if parts.args.iter().chain(&parts.filter).any(|e| any(e, is_slot)) {
+        if kind != AggregateKind::RowNumber && !frame.ties.is_empty() {
+            return Err(Error::not_yet(format!("{kind} ordered by more than the event time")));
+        }
+        let time = Expr::Column(Column::new(Some(ROW), &self.checked.source.watermark.column));
+        let number = match kind {
+            AggregateKind::RowNumber => {
+                let extent = FrameExtent::Rows { preceding: None, until: 0 };
+                self.count(FrameCall { extent, ..frame }, None)
+            }
+            AggregateKind::Rank => {
+                // The rows up to here, without those of equal time, and one.
+                let (all, equal) =
+                    (self.count(range(None), None), self.count(range(Some(0)), None));
+                let before = self.checked_call(Operator::Minus, all, equal);
+                self.checked_call(Operator::Plus, before, lit(1i64))
+            }
+            _ => self.count(range(None), Some(time)),
+        };
+        Ok(Checked::call(Operation::Cast(DataType::UInt64), vec![number], self.errors))
+    }
+
+    fn checked_call(&self, operator: Operator, left: Expr, right: Expr) -> Expr {
+        Checked::call(Operation::Binary(operator), vec![left, right], self.errors)
+    }
+
+    /// COUNT(*) or COUNT(DISTINCT argument) over a frame.
+    fn count(&mut self, frame: FrameCall, argument: Option<Expr>) -> Expr {
+        let frame = self.add_frame(frame);
+        let distinct = argument.is_some();
+        self.slot(Call { argument, distinct, ..Call::new(frame, AggregateKind::Count) })
+    }
+
+    /// SUM divided by the seconds of the window.
+    fn rate(
+        &mut self,
+        length_us: Option<i64>,
+        frame: Option<FrameCall>,
+        mut call: CallParts,
+    ) -> Result<Expr> {
+        let Some(us) = length_us.filter(|us| *us > 0) else {
+            return Err(Error::not_supported("RATE over a window without a length in time")
+                .with_hint("use RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW"));
+        };
+        let frame = frame.map_or(0, |frame| self.add_frame(frame));
+        call.kind = AggregateKind::Sum;
+        let sum = self.add_call(frame, call)?;
+        let sum = Checked::call(Operation::Cast(DataType::Float64), vec![sum], self.errors);
+        Ok(self.checked_call(Operator::Divide, sum, lit(us as f64 / SECOND_US as f64)))
+    }
+
+    /// The column of a call.
+    fn add_call(&mut self, frame: usize, parts: CallParts) -> Result<Expr> {
+        let order = parts.order.iter().map(|(expr, _)| expr);
+        if parts.args.iter().chain(&parts.filter).chain(order).any(|e| any(e, is_slot)) {
             return Err(Error::not_yet("a window over the result of a window"));
         }
-        let ignore_nulls = parts.null_treatment == Some(NullTreatment::IgnoreNulls);
-        let call = fold(frame, kind, ignore_nulls, parts)?;
+        let time = Expr::Column(Column::new(Some(ROW), &self.checked.source.watermark.column));
+        let call = fold(frame, parts, time)?;
+        Ok(self.slot(call))
+    }
+
+    /// The column of a call, reusing an equal one.
+    fn slot(&mut self, call: Call) -> Expr {
         let index = match self.parts.calls.iter().position(|other| *other == call) {
             Some(index) => index,
             None => {
@@ -286,7 +379,7 @@ impl Lowering<'_> {
                 self.parts.calls.len() - 1
             }
         };
-        Ok(slot_column(index))
+        slot_column(index)
     }
 
     fn frame(
@@ -295,7 +388,7 @@ impl Lowering<'_> {
         order_by: &[Sort],
         schema: &DFSchema,
         inputs: &[Expr],
-    ) -> Result<usize> {
+    ) -> Result<FrameCall> {
         let (extent, exclude, rows_max) = extent(frame)?;
         let mut ties = Vec::new();
         for sort in order_by.iter().skip(1) {
@@ -305,52 +398,118 @@ impl Lowering<'_> {
             }
             ties.push((expr, !sort.asc, sort.nulls_first));
         }
-        let frame = FrameCall { extent, exclude, rows_max, ties };
-        Ok(match self.parts.frames.iter().position(|other| *other == frame) {
+        Ok(FrameCall { extent, exclude, rows_max, ties })
+    }
+
+    /// The number of a frame, that of an equal one if there is one.
+    fn add_frame(&mut self, frame: FrameCall) -> usize {
+        match self.parts.frames.iter().position(|other| *other == frame) {
             Some(index) => index,
             None => {
                 self.parts.frames.push(frame);
                 self.parts.frames.len() - 1
             }
-        })
+        }
     }
 }
 
 /// A call with its columns inlined.
-struct CallParts<'a> {
-    name: &'a str,
+struct CallParts {
+    kind: AggregateKind,
     args: Vec<Expr>,
     distinct: bool,
+    order: Vec<(Expr, Direction)>,
     filter: Option<Expr>,
     null_treatment: Option<NullTreatment>,
 }
 
-/// FILTER goes into the argument; COUNT of what is never NULL becomes COUNT(*).
-fn fold(frame: usize, kind: AggregateKind, ignore_nulls: bool, parts: CallParts) -> Result<Call> {
+impl Call {
+    fn new(frame: usize, kind: AggregateKind) -> Self {
+        Self {
+            frame,
+            kind,
+            argument: None,
+            more: Vec::new(),
+            constants: Vec::new(),
+            order: Vec::new(),
+            filter: None,
+            distinct: false,
+            ignore_nulls: false,
+        }
+    }
+}
+
+fn known_kind(name: &str) -> Result<AggregateKind> {
+    kind_of(name).ok_or_else(|| Error::not_yet(format!("{} in a feature", name.to_uppercase())))
+}
+
+/// FILTER goes into the argument where it can; COUNT of what is never NULL becomes COUNT(*).
+/// `time` is filled in where the event time is left out.
+fn fold(frame: usize, parts: CallParts, time: Expr) -> Result<Call> {
     use AggregateKind as K;
-    let CallParts { mut args, distinct, filter, .. } = parts;
+    let CallParts { kind, mut args, distinct, order, filter, null_treatment } = parts;
+    let function = kind.function();
+    let columns = column_count(function, args.len());
+    let constants = args.split_off(columns.min(args.len()));
+    let constants = constants.iter().map(|e| constant(kind, e)).collect::<Result<_>>()?;
+    if columns < function.arguments.len() {
+        args.push(time);
+    }
+    let more = args.split_off(args.len().min(1));
     let mut argument = args.pop();
-    let constant = matches!(&argument, Some(Expr::Literal(value, _)) if !value.is_null());
-    if kind == K::Count && constant && !distinct {
+    let literal = matches!(&argument, Some(Expr::Literal(value, _)) if !value.is_null());
+    if kind == K::Count && literal && !distinct {
         argument = None;
     }
     let null = matches!(&argument, Some(Expr::Literal(value, _)) if value.is_null());
     if kind == K::Count && null {
         argument = Some(lit(ScalarValue::Boolean(None)));
     }
-    let positional = matches!(kind, K::FirstValue | K::LastValue);
-    let distinct = distinct && !matches!(kind, K::Min | K::Max);
-    let mut call = Call { frame, kind, argument, filter: None, distinct, ignore_nulls };
-    match filter {
-        Some(filter) if positional => call.filter = Some(filter),
+    let distinct = distinct && function.distinct == Some(true);
+    let ignore_nulls = null_treatment == Some(NullTreatment::IgnoreNulls);
+    let call =
+        Call { argument, more, constants, order, distinct, ignore_nulls, ..Call::new(frame, kind) };
+    Ok(match filter {
+        None => call,
+        Some(filter) if !kind.folds_filter() => Call { filter: Some(filter), ..call },
         Some(filter) => {
-            let value = call.argument.take().unwrap_or_else(|| lit(true));
+            let value = call.argument.unwrap_or_else(|| lit(true));
             let arm = (Box::new(filter), Box::new(value));
-            call.argument = Some(Expr::Case(Case::new(None, vec![arm], None)));
+            let argument = Some(Expr::Case(Case::new(None, vec![arm], None)));
+            Call { argument, ..call }
         }
-        None => {}
+    })
+}
+
+/// The value of a constant argument.
+fn constant(kind: AggregateKind, expr: &Expr) -> Result<ScalarValue> {
+    let schema = std::sync::Arc::new(DFSchema::empty());
+    match bare(simplify(expr.clone(), &schema)) {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(Error::usage(format!("{kind} takes a constant there, not an expression"))
+            .with_hint(format!("write {}", kind.function().usage))),
     }
-    Ok(call)
+}
+
+/// How many rows LAG looks back.
+fn lag_distance(args: &[Expr]) -> Result<u64> {
+    let Some(distance) = args.get(1) else { return Ok(1) };
+    let value = constant(AggregateKind::Lag, distance)?;
+    let rows = value.cast_to(&DataType::UInt64).ok().and_then(|value| match value {
+        ScalarValue::UInt64(rows) => rows.filter(|rows| (1..ROWS_FRAME_MAX).contains(rows)),
+        _ => None,
+    });
+    rows.ok_or_else(|| {
+        Error::usage(format!("LAG of {value} rows: expected 1 to {}", ROWS_FRAME_MAX - 1))
+    })
+}
+
+/// The length in µs of a frame that has one.
+fn frame_length(extent: FrameExtent) -> Option<i64> {
+    match extent {
+        FrameExtent::Range { preceding_us, .. } => preceding_us,
+        FrameExtent::Rows { .. } => None,
+    }
 }
 
 pub fn is_slot(expr: &Expr) -> bool {

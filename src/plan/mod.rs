@@ -13,10 +13,12 @@
 //! | `explain` | EXPLAIN |
 //! | `share` | features over the same rows → one state group |
 //! | `computed` | computed columns of a source |
-//! | `call` | the aggregates, as the planner sees them |
+//! | `call`, `spelling` | the aggregates, as the planner sees them; other spellings of calls |
 //! | `checked`, `lenient` | expressions that are NULL where they fail |
 //! | `expression` | types that may leave an expression; physical expressions |
+//! | `reach` | how far back a read looks; `ttl` |
 //! | `fixture` | test material |
+//! | `scalar` | scalar functions of our own |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
 mod assemble;
@@ -37,8 +39,11 @@ pub mod fixture;
 mod lenient;
 mod lower;
 mod output;
+pub mod reach;
 mod relation;
+pub mod scalar;
 pub mod session;
 pub mod share;
+pub mod spelling;
 mod subquery;
 mod text;

@@ -26,6 +26,7 @@ use sqlparser::ast::{
 };
 
 use super::dataflow::{WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use super::spelling;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::dialect::DIALECT;
@@ -46,10 +47,16 @@ pub fn parse(context: &SessionContext, text: &str) -> Result<Statement> {
 /// Group windows in the form that the session's planner reads.
 pub fn prepare(statement: &mut Statement) -> Result<()> {
     let flow = match statement {
-        Statement::Statement(inner) => VisitMut::visit(inner.as_mut(), &mut Encoder),
+        Statement::Statement(inner) => {
+            spelling::rewrite_any(inner.as_mut())?;
+            VisitMut::visit(inner.as_mut(), &mut Encoder)
+        }
         Statement::Explain(explain) => return prepare(&mut explain.statement),
         Statement::CopyTo(copy) => match &mut copy.source {
-            CopyToSource::Query(query) => VisitMut::visit(query, &mut Encoder),
+            CopyToSource::Query(query) => {
+                spelling::rewrite_any(query)?;
+                VisitMut::visit(query, &mut Encoder)
+            }
             CopyToSource::Relation(_) => return Ok(()),
         },
         _ => return Ok(()),

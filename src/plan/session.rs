@@ -65,6 +65,7 @@ pub fn session(aggregates: Vec<Arc<AggregateUDF>>, options: &SessionOptions) -> 
     }
     if let Some(functions) = builder.scalar_functions() {
         functions.extend(window_udfs());
+        functions.extend(super::scalar::all());
     }
     SessionContext::new_with_state(builder.build())
 }
@@ -99,11 +100,14 @@ fn config() -> SessionConfig {
 /// The functions and options that binding reads; shared, it never changes.
 pub(super) fn functions() -> &'static SessionState {
     static STATE: LazyLock<SessionState> = LazyLock::new(|| {
-        SessionStateBuilder::new()
+        let mut builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config())
-            .with_type_planner(Arc::new(Types))
-            .build()
+            .with_type_planner(Arc::new(Types));
+        if let Some(functions) = builder.scalar_functions() {
+            functions.extend(super::scalar::all());
+        }
+        builder.build()
     });
     &STATE
 }

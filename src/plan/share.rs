@@ -1,5 +1,7 @@
 //! Features that read the same rows share one state group: one preparation, one buffer per key,
-//! equal value columns, frames and slots once, and an output projection per feature.
+//! equal value columns, frames and slots once, and an output projection per feature. Features
+//! that disagree about which of several rows of equal time is the newest do not share: a probe
+//! of one would depend on the other.
 //! Called by `runtime` and `batch` with plans of equal `sharing`.
 
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use datafusion::physical_expr::expressions::Column;
 
 use super::assemble::result_schema;
 use super::dataflow::{
-    FeaturePlan, FrameSpec, Preparation, Projection, SlotSpec, TieBreak, TrailingSpec, WindowSpec,
+    FeaturePlan, FrameExtent, FrameSpec, Preparation, Projection, SlotSpec, TieBreak, TrailingSpec,
+    WindowSpec,
 };
 use crate::error::{Error, Result};
 
@@ -58,7 +61,14 @@ impl StateGroup {
         let same_rows = self.members.iter().all(|m| m.plan.sharing == plan.sharing);
         same_rows
             && match (&self.window, &plan.window) {
-                (WindowSpec::Trailing(_), WindowSpec::Trailing(_)) => true,
+                (WindowSpec::Trailing(_), WindowSpec::Trailing(_)) => {
+                    let wanted = newest_row_order(plan);
+                    let agrees = |member: &Member| match (newest_row_order(&member.plan), &wanted) {
+                        (Some(ours), Some(theirs)) => ours == *theirs,
+                        _ => true,
+                    };
+                    self.members.iter().all(agrees)
+                }
                 (WindowSpec::Group(a), WindowSpec::Group(b)) => {
                     a.shape == b.shape && a.having.is_none() && b.having.is_none()
                 }
@@ -135,6 +145,25 @@ impl StateGroup {
     }
 }
 
+/// An ORDER BY column after the event time: its expression, descending, NULLs first.
+type TieOrder = (Arc<dyn PhysicalExpr>, bool, bool);
+
+/// The tie-breakers that say which row is the newest of a key, if the plan asks for that row.
+fn newest_row_order(plan: &FeaturePlan) -> Option<Vec<TieOrder>> {
+    let WindowSpec::Trailing(spec) = &plan.window else { return None };
+    let positional = |frame: &FrameSpec| matches!(frame.extent, FrameExtent::Rows { .. });
+    if spec.carried.is_empty() && !spec.frames.iter().any(positional) {
+        return None;
+    }
+    let endless = FrameExtent::Rows { preceding: None, until: 0 };
+    let mut frames = spec.frames.iter();
+    let anchor = frames.clone().find(|frame| frame.extent == endless);
+    let anchor = anchor.or_else(|| frames.find(|frame| !frame.ties.is_empty()));
+    let expressions = &plan.preparation.projection.expressions[spec.key_types.len() + 3..];
+    let order = |tie: &TieBreak| (expressions[tie.column].clone(), tie.descending, tie.nulls_first);
+    Some(anchor.map(|frame| frame.ties.iter().map(order).collect()).unwrap_or_default())
+}
+
 /// Where the slots and carried values of one plan are in the group's window.
 struct Joined {
     slots: Vec<usize>,
@@ -175,10 +204,7 @@ fn join_trailing(ours: &mut TrailingSpec, theirs: &TrailingSpec, values: &[usize
 }
 
 fn remap(slot: &SlotSpec, frame: usize, values: &[usize]) -> SlotSpec {
-    let mut aggregate = slot.aggregate.clone();
-    aggregate.argument = aggregate.argument.map(|value| values[value]);
-    aggregate.filter = aggregate.filter.map(|value| values[value]);
-    SlotSpec { frame, aggregate }
+    SlotSpec { frame, aggregate: slot.aggregate.moved(values) }
 }
 
 /// The index of `wanted`, added at the end if it is new.

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
+use crate::operator::answer::Answered;
 use crate::operator::operator::{Bound, Probed};
 use crate::runtime::exchange::{group_of, lane_of};
 use crate::runtime::lane::CellId;
@@ -23,19 +24,19 @@ impl Running {
         rows: usize,
         at: EventTime,
         bound: Bound,
-    ) -> Result<Probed> {
+    ) -> Result<Answered> {
         if rows == 1 {
             return self.probe(feature, keys.to_vec(), at, bound).await;
         }
         let of = &self.pipeline.features[feature];
         let group = &self.pipeline.groups[of.group];
-        let mut probed = if group.by_partition {
+        let probed = if group.by_partition {
             self.probe_partitions(feature, keys, rows, at, bound).await?
         } else {
             self.probe_lanes(feature, keys, rows, at, bound).await?
         };
-        probed.rows = group.group.members[of.member].output.evaluate(&probed.rows)?;
-        Ok(probed)
+        let reader = group.group.members[of.member].reader(&group.group.window);
+        reader.answer(&probed, &vec![at; rows])
     }
 
     /// Every key is asked in the lane of its key group.
@@ -65,7 +66,7 @@ impl Running {
         let mut known = Vec::with_capacity(rows);
         for answer in waiting {
             let probed = answer.await.map_err(|_| gone())??;
-            known.extend(probed.present);
+            known.extend(probed.present.into_iter().zip(probed.newest));
             parts.push(probed.rows);
         }
         let Some(first) = parts.first() else {
@@ -78,9 +79,9 @@ impl Running {
         for (i, row) in places.into_iter().flatten().enumerate() {
             back[row as usize] = i as u32;
         }
-        let present = back.iter().map(|i| known[*i as usize]).collect();
+        let (present, newest) = back.iter().map(|i| known[*i as usize]).unzip();
         let rows = take_record_batch(&together, &UInt32Array::from(back))?;
-        Ok(Probed { rows, present })
+        Ok(Probed { rows, present, newest })
     }
 
     /// The keys say nothing about their partition: every cell is asked for all of them, and the
@@ -107,13 +108,16 @@ impl Running {
         if cells.is_empty() {
             return Err(Error::unavailable("no partition has been read yet"));
         }
-        let owner = |row: usize| cells.iter().position(|cell| cell.present[row]);
+        let owner = |row: usize| cells.iter().position(|cell| cell.newest[row].is_some());
         let owners: Vec<Option<usize>> = (0..rows).map(owner).collect();
         let batches: Vec<&RecordBatch> = cells.iter().map(|cell| &cell.rows).collect();
         let from: Vec<(usize, usize)> =
             owners.iter().enumerate().map(|(row, cell)| (cell.unwrap_or(0), row)).collect();
         let rows = interleave_record_batch(&batches, &from)?;
-        Ok(Probed { rows, present: owners.iter().map(Option::is_some).collect() })
+        let own = |row: usize| &cells[from[row].0];
+        let present = (0..from.len()).map(|row| own(row).present[row]).collect();
+        let newest = (0..from.len()).map(|row| own(row).newest[row]).collect();
+        Ok(Probed { rows, present, newest })
     }
 
     /// Puts a question to a lane.

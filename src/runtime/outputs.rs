@@ -42,7 +42,7 @@ pub struct Outputs {
 /// Where the dead letters of a source go.
 #[derive(Debug)]
 pub enum DeadLetters {
-    Files(Output),
+    Files(Box<Output>),
     /// Sent when the next epoch is prepared.
     Topic(DeadTopic, Vec<RecordBatch>),
 }
@@ -87,7 +87,7 @@ impl Outputs {
             OutputId::Feature(number) => self.features[number].as_mut(),
             OutputId::Archive(number) => self.archives[number].as_mut(),
             OutputId::Dead(number) => match &mut self.dead[number] {
-                DeadLetters::Files(output) => Some(output),
+                DeadLetters::Files(output) => Some(output.as_mut()),
                 DeadLetters::Topic(..) => None,
             },
         }
@@ -99,7 +99,7 @@ impl Outputs {
         let archives = self.archives.iter_mut().enumerate();
         let archives = archives.filter_map(|(i, o)| o.as_mut().map(|o| (OutputId::Archive(i), o)));
         let dead = self.dead.iter_mut().enumerate().filter_map(|(i, o)| match o {
-            DeadLetters::Files(output) => Some((OutputId::Dead(i), output)),
+            DeadLetters::Files(output) => Some((OutputId::Dead(i), output.as_mut())),
             DeadLetters::Topic(..) => None,
         });
         features.chain(archives).chain(dead)

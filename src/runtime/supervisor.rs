@@ -17,7 +17,8 @@ use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
 use crate::model::time::EventTime;
-use crate::operator::operator::{Bound, Probed};
+use crate::operator::answer::Answered;
+use crate::operator::operator::Bound;
 use crate::runtime::committer::{Committer, CommitterStart, Request, Stop, Stores};
 use crate::runtime::exchange::{group_of, lane_of};
 use crate::runtime::ingest::{Control, IngestTask};
@@ -332,9 +333,10 @@ impl Running {
         keys: Vec<ArrayRef>,
         at: EventTime,
         bound: Bound,
-    ) -> Result<Probed> {
+    ) -> Result<Answered> {
         let of = &self.pipeline.features[feature];
         let group = &self.pipeline.groups[of.group];
+        let reader = group.group.members[of.member].reader(&group.group.window);
         let lanes = self.questions.len();
         let mut homes = vec![(0, CellId { group: of.group, partition: 0 })];
         if group.by_partition {
@@ -352,13 +354,13 @@ impl Running {
             let (keys, times) = (keys.clone(), vec![at]);
             let question = Question::Probe { cell, keys, times, bound, reply };
             self.questions[lane].send(question).map_err(|_| gone())?;
-            let mut probed = answer.await.map_err(|_| gone())??;
-            let present = probed.present.iter().any(|p| *p);
-            probed.rows = group.group.members[of.member].output.evaluate(&probed.rows)?;
-            if found.is_none() || present {
-                found = Some(probed);
+            let probed = answer.await.map_err(|_| gone())??;
+            let answered = reader.answer(&probed, &[at])?;
+            let known = answered.is_known();
+            if found.is_none() || known {
+                found = Some(answered);
             }
-            if present {
+            if known {
                 break;
             }
         }
@@ -368,14 +370,15 @@ impl Running {
     /// The output rows of all keys of a feature at one time.
     pub async fn probe_all(&self, feature: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
         let of = &self.pipeline.features[feature];
-        let member = &self.pipeline.groups[of.group].group.members[of.member];
+        let group = &self.pipeline.groups[of.group].group;
+        let reader = group.members[of.member].reader(&group.window);
         let mut all = Vec::new();
         for lane in &self.questions {
             let (reply, answer) = oneshot::channel();
             let question = Question::ProbeAll { group: of.group, at, reply };
             lane.send(question).map_err(|_| gone())?;
             for result in answer.await.map_err(|_| gone())?? {
-                all.push(member.output.evaluate(&result)?);
+                all.push(reader.present(&result, at)?);
             }
         }
         Ok(all)

@@ -235,8 +235,11 @@ fn csv_with(name: &str, value: &str) -> Vec<u8> {
     fields.collect::<Vec<_>>().join(",").into_bytes()
 }
 
-/// (field, value, reason and part of the message; `None` = accepted)
-const CSV_FIELDS: &[(&str, &str, Option<(&str, &str)>)] = &[
+/// Reason and part of the message; `None` = accepted.
+type Expected = Option<(&'static str, &'static str)>;
+
+/// (field, value, verdict)
+const CSV_FIELDS: &[(&str, &str, Expected)] = &[
     ("id", "", Some(("decode", "NOT NULL"))),
     ("id", "x", Some(("decode", "expected BIGINT, found x"))),
     ("id", "1.5", Some(("decode", "expected BIGINT"))),

@@ -194,8 +194,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     feature("offline", T::UrlOr(&["none"]), "where final rows go; else <home>/offline/"),
     feature("offline.interval", T::Duration, "how often final rows are written")
         .default("5 minutes"),
-    feature("ttl", T::Text, "values of entities without rows for so long are NULL")
-        .not_yet("values that expire"),
+    feature("ttl", T::Duration, "values of entities without rows for so long are NULL"),
     feature("refresh", T::Text, "how soon values follow rows that leave a frame")
         .not_yet("rewriting values as rows leave their frames"),
     feature("bootstrap", T::Text, "start from the source's history")

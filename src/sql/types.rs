@@ -201,6 +201,13 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::List(item) | DataType::LargeList(item) => {
             format!("{}[]", type_name(item.data_type()))
         }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                let [key, value] = [0, 1].map(|i| type_name(fields[i].data_type()));
+                format!("MAP<{key}, {value}>")
+            }
+            other => other.to_string(),
+        },
         other => other.to_string(),
     }
 }

@@ -99,6 +99,7 @@ fn wrong_arguments_and_what_is_not_built_have_exit_code_2() {
     let lines: [&[&str]; 4] = [
         &["no-such-command"],
         &["run", "--until", "later"],
+        // There is no feature 'f'.
         &training_set,
         &["apply", "missing.sql"],
     ];

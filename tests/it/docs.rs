@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use skewless::aggregate::table::{Gives, TABLE};
+use skewless::plan::scalar::FUNCTIONS;
 use skewless::sql::options::{AppliesTo, OPTIONS};
 use skewless::sql::parser::parse_statements;
 
@@ -77,9 +79,6 @@ fn every_link_leads_to_a_file() {
     }
 }
 
-const OPEN: &str = "<!-- options: ";
-const CLOSE: &str = "<!-- end of options -->";
-
 fn options_table() -> String {
     let mut out = String::new();
     for (applies_to, title) in
@@ -98,17 +97,72 @@ fn options_table() -> String {
     out + "\n"
 }
 
-#[test]
-fn the_table_of_options_is_the_one_in_the_code() {
+/// Checks what a page holds between two comments, or writes it there.
+fn generated(what: &str, expected: &str) {
+    let (open, close) = (format!("<!-- {what}: "), format!("<!-- end of {what} -->"));
     let page = read("docs/sql-reference.md");
-    let (before, rest) = page.split_once(OPEN).unwrap();
+    let (before, rest) = page.split_once(&open).unwrap();
     let (marker, rest) = rest.split_once('\n').unwrap();
-    let (written, after) = rest.split_once(CLOSE).unwrap();
-    let expected = options_table();
+    let (written, after) = rest.split_once(&close).unwrap();
     if std::env::var_os("SKEWLESS_BLESS").is_some() {
-        let page = format!("{before}{OPEN}{marker}\n{expected}{CLOSE}{after}");
+        let page = format!("{before}{open}{marker}\n{expected}{close}{after}");
         fs::write(repository().join("docs/sql-reference.md"), page).unwrap();
         return;
     }
     assert!(written == expected, "docs/sql-reference.md should hold:\n{expected}");
+}
+
+fn aggregates_table() -> String {
+    let mut out = "\n| aggregate | what it is | result |\n|---|---|---|\n".to_owned();
+    for function in TABLE {
+        let others = &function.names[1..];
+        let others: Vec<String> = others.iter().map(|name| format!("`{name}`")).collect();
+        let also = match others.is_empty() {
+            true => String::new(),
+            false => format!("; also {}", others.join(", ")),
+        };
+        let distinct = if function.distinct == Some(true) { "; DISTINCT" } else { "" };
+        let nulls = if function.counts_nulls() { "; IGNORE NULLS" } else { "" };
+        out.push_str(&format!(
+            "| `{}` | {}{also}{distinct}{nulls} | {} |\n",
+            function.usage,
+            function.doc,
+            result(function.gives)
+        ));
+    }
+    out + "\n"
+}
+
+fn result(gives: Gives) -> &'static str {
+    match gives {
+        Gives::Whole => "BIGINT",
+        Gives::Unsigned => "BIGINT UNSIGNED",
+        Gives::Double => "DOUBLE",
+        Gives::First => "as x",
+        Gives::Sum => "BIGINT; DOUBLE; DECIMAL(min(38, p + 10), s)",
+        Gives::Mean => "DOUBLE; DECIMAL(min(38, p + 4), min(38, s + 4))",
+        Gives::Boolean => "BOOLEAN",
+        Gives::Text => "VARCHAR",
+        Gives::List => "list of x",
+        Gives::Counts => "BIGINT[]",
+        Gives::CountsBy => "map to BIGINT",
+        Gives::SumsBy => "map to SUM(x)",
+        Gives::MeansBy => "map to AVG(x)",
+        Gives::FirstsBy => "map to x",
+    }
+}
+
+fn scalars_table() -> String {
+    let mut out = "\n| function | what it is |\n|---|---|\n".to_owned();
+    for function in FUNCTIONS {
+        out.push_str(&format!("| `{}` | {} |\n", function.usage, function.doc));
+    }
+    out + "\n"
+}
+
+#[test]
+fn the_tables_of_the_reference_are_those_in_the_code() {
+    generated("options", &options_table());
+    generated("aggregates", &aggregates_table());
+    generated("functions", &scalars_table());
 }

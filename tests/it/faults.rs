@@ -61,7 +61,8 @@ impl Stage {
     }
 
     fn send(&self, partition: i32, messages: impl Iterator<Item = String>) {
-        let producer: BaseProducer = self.config().create().unwrap();
+        let producer: BaseProducer =
+            self.config().set("queue.buffering.max.messages", "1000000").create().unwrap();
         for message in messages {
             let record = BaseRecord::<str, str>::to(&self.topic).partition(partition);
             producer.send(record.payload(&message)).unwrap();
@@ -458,11 +459,13 @@ fn dead_letters_in_a_topic_are_read_and_repaired_as_those_in_files() {
 fn too_many_dead_letters_stop_every_run_at_the_same_record() {
     let stage = Stage::new(1);
     stage.define("", ", 'dead_letter.max_ratio' = '0.1'");
-    let broken = |n: u32| if n >= 400 && n % 4 == 0 { "broken".to_owned() } else { message(n) };
+    let broken =
+        |n: u32| if n >= 400 && n.is_multiple_of(4) { "broken".to_owned() } else { message(n) };
     stage.send(0, (0..2_000).map(broken));
     // 400 good ones, then one in four: more than a tenth from the first multiple of 4 on where
     // (n - 400) / 4 + 1 is more than a tenth of n + 1.
-    let stop = (400..2_000).find(|n| n % 4 == 0 && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
+    let stop =
+        (400u32..2_000).find(|n| n.is_multiple_of(4) && ((n - 400) / 4 + 1) * 10 > n + 1).unwrap();
     let expected = format!("the newest is offset {stop}, decode:");
     for interval in ["60", "0.1", "0.1"] {
         let arguments = ["run", "--until", "now", "--no-http", "--checkpoint-interval", interval];
@@ -475,4 +478,38 @@ fn too_many_dead_letters_stop_every_run_at_the_same_record() {
     assert_eq!(stage.query("SELECT count(*) AS n FROM payments"), "n\n1600\n");
     let counted = stage.query("SELECT count(*) AS n FROM DEAD_LETTERS(payments)");
     assert_eq!(counted, "n\n400\n");
+}
+
+/// Not a check: prints records per second of the consumer alone, from a real broker.
+#[test]
+#[ignore = "a measurement"]
+fn records_per_second_of_the_consumer() {
+    use skewless::source::source::Source;
+    let stage = Stage::new(1);
+    let count = 500_000;
+    stage.send(0, (0..count).map(message));
+    let sql = format!(
+        "CREATE SOURCE s (user_id BIGINT, event_time TIMESTAMP,
+             WATERMARK FOR event_time AS event_time)
+         WITH ('connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '{}')",
+        stage.topic, stage.broker
+    );
+    let statements = skewless::sql::parser::parse_statements(&sql).unwrap();
+    let [skewless::sql::ast::Statement::CreateSource(create)] = statements.as_slice() else {
+        panic!("one source");
+    };
+    let none = |_: &str| None;
+    let def = skewless::catalog::define::source_def(create, &none, &|e, s| {
+        skewless::plan::computed::infer(e, s)
+    });
+    let mut source = skewless::source::kafka::KafkaSource::new(&def.unwrap(), None).unwrap();
+    let starts = source.starts().unwrap();
+    source.seek(&starts).unwrap();
+    let started = skewless::clock::monotonic();
+    let mut rows = 0;
+    while rows < count as usize {
+        rows += source.poll(8_192, Duration::from_millis(20)).unwrap().rows();
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{rows} records in {seconds:.2} s: {:.0} a second", rows as f64 / seconds);
 }

@@ -6,6 +6,7 @@
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
 //! | `docs` | the documentation against the program |
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
+//! | `training` | training sets and ASOF joins |
 //! | `serving` | HTTP of a running engine |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
 //! | `proxy` | a bad network between a client and a broker |
@@ -27,3 +28,4 @@ mod proxy;
 mod restart;
 mod serving;
 mod tidy;
+mod training;

@@ -1,5 +1,7 @@
 //! From aggregate specifications to slots: which share a state, and which value type each reads.
 
+mod kept;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -92,7 +94,7 @@ fn depth(kind: AggregateKind) -> Option<Depth> {
         K::Count => Some(Depth::Count),
         K::Sum | K::Avg => Some(Depth::Sums),
         K::VarPop | K::VarSamp | K::StddevPop | K::StddevSamp => Some(Depth::Moments),
-        K::Min | K::Max | K::FirstValue | K::LastValue => None,
+        _ => None,
     }
 }
 
@@ -109,6 +111,18 @@ fn build<M: Make>(
             continue;
         }
         let spec = slots[i].1;
+        if !is_single(spec) && depth(spec.kind).is_none() {
+            let mut shared = Vec::new();
+            for j in i..slots.len() {
+                let other = slots[j].1;
+                if !is_single(other) && depth(other.kind).is_none() && kept::shares(spec, other) {
+                    done[j] = true;
+                    shared.push(slots[j]);
+                }
+            }
+            made.push(kept::kept(&shared, columns, make)?);
+            continue;
+        }
         if depth(spec.kind).is_none() {
             made.push(single(slots[i], columns, unbounded, make)?);
             continue;
@@ -130,8 +144,18 @@ fn build<M: Make>(
     Ok(made)
 }
 
+/// Whether the result is one value of the argument that a hot slot follows.
+fn is_single(spec: &AggregateSpec) -> bool {
+    use AggregateKind as K;
+    match spec.kind {
+        K::Min | K::Max | K::BoolAnd | K::BoolOr => true,
+        K::FirstValue | K::LastValue => spec.order.is_empty(),
+        _ => false,
+    }
+}
+
 fn output(slot: usize, spec: &AggregateSpec) -> Result<Output> {
-    Ok(Output { slot, codec: Arc::new(Codec::new(&spec.output)?) })
+    Ok(Output { slot, codec: Arc::new(Codec::new(&spec.output)?), whole_lists: false })
 }
 
 fn refuse(spec: &AggregateSpec, data_type: &DataType) -> Error {
@@ -154,7 +178,7 @@ fn single<M: Make>(
     let of = argument(spec, columns)?;
     let outputs = vec![output(slot, spec)?];
     let physical = Physical::of(&of.data_type);
-    let sort = |kind| matches!(kind, AggregateKind::Min | AggregateKind::Max);
+    let sort = |kind| !matches!(kind, AggregateKind::FirstValue | AggregateKind::LastValue);
     if Physical::of(&spec.output) != physical
         || (sort(spec.kind) && !Codec::new(&of.data_type)?.is_ordered())
     {
@@ -170,8 +194,11 @@ fn single<M: Make>(
     ) -> M::Made {
         let of = PhantomData::<V>;
         match spec.kind {
-            AggregateKind::Min | AggregateKind::Max => {
-                let max = spec.kind == AggregateKind::Max;
+            AggregateKind::Min
+            | AggregateKind::Max
+            | AggregateKind::BoolAnd
+            | AggregateKind::BoolOr => {
+                let max = matches!(spec.kind, AggregateKind::Max | AggregateKind::BoolOr);
                 make.make(Best { lens, max, unbounded, of }, outputs)
             }
             _ => {
@@ -181,13 +208,7 @@ fn single<M: Make>(
             }
         }
     }
-    let filter = match spec.filter {
-        None => None,
-        Some(column) => match columns.get(column) {
-            Some(column) if column.data_type == DataType::Boolean => Some(column.lens),
-            _ => return Err(Error::internal("a FILTER column is not boolean")),
-        },
-    };
+    let filter = kept::filter(spec, columns)?;
     let lens = of.lens;
     Ok(match physical {
         Physical::Int => typed::<i64, M>(spec, lens, filter, unbounded, outputs, make),

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Float32Array, Float64Array,
-    PrimitiveArray, make_array,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Float32Array, Float64Array, ListArray,
+    MapArray, PrimitiveArray, StructArray, make_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowNativeType, ArrowPrimitiveType, DataType, Decimal128Type, Float16Type, Float32Type,
@@ -17,6 +17,7 @@ use arrow::datatypes::{
 use arrow::row::{RowConverter, SortField};
 
 use super::value::{Column, Physical, Values};
+use crate::aggregate::datum::Datum;
 use crate::error::{Error, Result};
 use crate::model::key::canonical_f64;
 
@@ -149,6 +150,7 @@ impl Codec {
                 self.retyped(&array)
             }
             Values::Bytes(values) => self.finish_bytes(&values),
+            Values::Lists(values) => self.finish_lists(&values, nulls),
         }
     }
 
@@ -202,6 +204,34 @@ impl Codec {
         Ok(make_array(data.build()?))
     }
 
+    fn finish_lists(
+        &self,
+        values: &[Option<Arc<[Datum]>>],
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef> {
+        let flat = || values.iter().flatten().flat_map(|list| list.iter());
+        let lengths = values.iter().map(|list| list.as_ref().map_or(0, |list| list.len()));
+        match &self.data_type {
+            DataType::List(item) => {
+                let items = finished(item.data_type(), flat())?;
+                let offsets = OffsetBuffer::from_lengths(lengths);
+                Ok(Arc::new(ListArray::try_new(item.clone(), offsets, items, nulls)?))
+            }
+            DataType::Map(entry, sorted) => {
+                let DataType::Struct(fields) = entry.data_type() else {
+                    return Err(Error::internal("a map whose entries are no pairs"));
+                };
+                let keys = finished(fields[0].data_type(), flat().step_by(2))?;
+                let items = finished(fields[1].data_type(), flat().skip(1).step_by(2))?;
+                let entries = StructArray::try_new(fields.clone(), vec![keys, items], None)?;
+                let offsets = OffsetBuffer::from_lengths(lengths.map(|length| length / 2));
+                let map = MapArray::try_new(entry.clone(), offsets, entries, nulls, *sorted)?;
+                Ok(Arc::new(map))
+            }
+            other => Err(Error::internal(format!("{other} is no list"))),
+        }
+    }
+
     fn finish_bytes(&self, values: &[Option<Arc<[u8]>>]) -> Result<ArrayRef> {
         if let Some(converter) = &self.rows {
             let null = arrow::array::new_null_array(&self.data_type, 1);
@@ -230,6 +260,14 @@ impl Codec {
         }
         Ok(cast(&array, &self.data_type)?)
     }
+}
+
+/// Values as an array of a type.
+fn finished<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Datum>) -> Result<ArrayRef> {
+    let codec = Codec::new(data_type)?;
+    let mut column = Column::new(codec.physical());
+    values.for_each(|value| column.push_datum(value));
+    codec.finish(&mut column)
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -23,11 +23,17 @@ pub(super) const AHEAD: usize = 64;
 pub struct Output {
     pub slot: usize,
     pub codec: Arc<Codec>,
+    /// The rule pushes lists or maps whole, not their bytes.
+    pub whole_lists: bool,
 }
 
 impl Output {
     pub(super) fn columns(outputs: &[Self]) -> Vec<Column> {
-        outputs.iter().map(|output| Column::new(output.codec.physical())).collect()
+        let column = |output: &Self| match output.whole_lists {
+            true => Column::of_lists(),
+            false => Column::new(output.codec.physical()),
+        };
+        outputs.iter().map(column).collect()
     }
 
     /// Finished columns by the number of their slot.

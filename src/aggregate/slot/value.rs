@@ -9,6 +9,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, IntervalUnit};
 
 use super::rows::Rows;
+use crate::aggregate::datum::Datum;
 use crate::aggregate::encoding::take;
 use crate::error::Result;
 use crate::model::key::{canonical_f64, from_ordered_bits, ordered_bits};
@@ -71,6 +72,10 @@ pub(super) trait Value:
 pub(super) struct Float(pub i64);
 
 impl Float {
+    pub fn of(x: f64) -> Self {
+        Self(ordered_bits(canonical_f64(x)))
+    }
+
     #[inline]
     pub fn get(self) -> f64 {
         from_ordered_bits(self.0)
@@ -181,6 +186,8 @@ pub enum Values {
     Words(Vec<u64>),
     Wide(Vec<i128>),
     Bytes(Vec<Option<Arc<[u8]>>>),
+    /// Lists, and maps as keys and values in turn.
+    Lists(Vec<Option<Arc<[Datum]>>>),
 }
 
 /// A result column under construction.
@@ -198,6 +205,29 @@ impl Column {
             _ => Values::Words(Vec::new()),
         };
         Self { values, nulls: NullBufferBuilder::new(0) }
+    }
+
+    /// A column of lists or maps whose values are pushed whole.
+    pub fn of_lists() -> Self {
+        Self { values: Values::Lists(Vec::new()), nulls: NullBufferBuilder::new(0) }
+    }
+
+    pub fn push_list(&mut self, value: Arc<[Datum]>) {
+        if let Values::Lists(values) = &mut self.values {
+            values.push(Some(value));
+        }
+        self.nulls.append_non_null();
+    }
+
+    pub fn push_datum(&mut self, value: &Datum) {
+        match value {
+            Datum::Null => self.push_null(),
+            Datum::Int(x) => self.push_word(*x as u64),
+            Datum::UInt(x) => self.push_word(*x),
+            Datum::Float(bits) => self.push_word(from_ordered_bits(*bits).to_bits()),
+            Datum::Wide(high, low) => self.push_wide(i128::from(*high) << 64 | i128::from(*low)),
+            Datum::Bytes(bytes) => self.push_bytes(bytes.clone()),
+        }
     }
 
     #[inline]
@@ -230,6 +260,7 @@ impl Column {
             Values::Words(words) => words.push(0),
             Values::Wide(values) => values.push(0),
             Values::Bytes(values) => values.push(None),
+            Values::Lists(values) => values.push(None),
         }
         self.nulls.append_null();
     }
@@ -242,6 +273,7 @@ impl Column {
             Values::Words(words) => words.push(words[last]),
             Values::Wide(values) => values.push(values[last]),
             Values::Bytes(values) => values.push(values[last].clone()),
+            Values::Lists(values) => values.push(values[last].clone()),
         }
         self.nulls.append(self.nulls.is_valid(last));
     }
@@ -260,6 +292,7 @@ impl Column {
             Values::Words(words) => Values::Words(std::mem::take(words)),
             Values::Wide(values) => Values::Wide(std::mem::take(values)),
             Values::Bytes(values) => Values::Bytes(std::mem::take(values)),
+            Values::Lists(values) => Values::Lists(std::mem::take(values)),
         };
         (values, self.nulls.finish())
     }

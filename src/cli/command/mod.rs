@@ -7,7 +7,7 @@
 //! | `apply` | definitions from files |
 //! | `run` | streaming |
 //! | `backfill` | final rows over history |
-//! | `training_set` | refused until it is built |
+//! | `training_set` | features at the times of labels |
 //! | `get` | the values of one entity |
 //! | `status` | sources, features, checkpoint |
 //! | `dead_letters` | what a source did not admit |

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema};
 
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::online::text::read_text;
-use crate::operator::operator::Probed;
-use crate::plan::dataflow::{FeaturePlan, TimeColumns};
+use crate::operator::answer::{self, Answered, Reader};
+use crate::operator::operator::Bound;
+use crate::plan::dataflow::FeaturePlan;
 use crate::serve::engine::{Answers, Status};
 
 /// Texts of key columns, in order, as arrays of the key's types.
@@ -50,41 +51,39 @@ pub(super) fn values_of(plan: &FeaturePlan, rows: &RecordBatch) -> Result<Record
     Ok(rows.project(&columns.collect::<Result<Vec<_>>>()?)?)
 }
 
-/// The newest event, or the end of the window, that each row rests on.
-pub(super) fn event_times(plan: &FeaturePlan, probed: &Probed) -> Result<Vec<Option<EventTime>>> {
-    let name = match &plan.time_column {
-        TimeColumns::Event(name) | TimeColumns::Window { end: name, .. } => name,
-    };
-    let column = probed.rows.column_by_name(name);
-    let column = column.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-    let Some(times) = column else {
-        return Err(Error::internal(format!("no time column '{name}'")));
-    };
-    let present = probed.present.iter().enumerate();
-    Ok(present
-        .map(|(row, p)| (*p && times.is_valid(row)).then(|| EventTime(times.value(row))))
-        .collect())
+/// The newest event, or the end of the window, that each answer rests on.
+pub(super) fn event_times(answered: &Answered) -> Vec<Option<EventTime>> {
+    let found = answered.newest.iter().zip(&answered.status);
+    let within = found.map(|(time, status)| time.filter(|_| *status == answer::Status::Present));
+    within.map(|time| time.map(EventTime)).collect()
 }
 
-/// NULL for every value column.
-pub(super) fn null_values(plan: &FeaturePlan, rows: usize) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(plan.value_columns.len());
-    let mut columns = Vec::with_capacity(plan.value_columns.len());
-    for name in &plan.value_columns {
-        let data_type: &DataType = plan.schema().field_with_name(name)?.data_type();
-        columns.push(new_null_array(data_type, rows));
-        fields.push(Field::new(name, data_type.clone(), true));
-    }
-    batch(fields, columns, rows)
+/// What is known about each entity, as it is served.
+pub(super) fn status_of(answered: &Answered) -> Vec<Status> {
+    let status = |status: &answer::Status| match status {
+        answer::Status::Present => Status::Present,
+        answer::Status::Expired => Status::Expired,
+        answer::Status::NotFound => Status::NotFound,
+    };
+    answered.status.iter().map(status).collect()
+}
+
+/// The value columns that unknown keys have: those of the empty frame.
+pub(super) fn unknown_values(plan: &FeaturePlan, keys: &RecordBatch) -> Result<RecordBatch> {
+    let times = vec![EventTime(0); keys.num_rows()];
+    let operator = crate::operator::build(&plan.window, false)?;
+    let probed = operator.probe(keys.columns(), &times, Bound::Inclusive)?;
+    let reader = Reader::of(plan, &plan.window, &plan.output);
+    values_of(plan, &reader.answer(&probed, &times)?.rows)
 }
 
 /// The answers where nothing is known at all.
 pub(super) fn nothing(plan: &FeaturePlan, keys: RecordBatch) -> Result<Answers> {
-    let rows = keys.num_rows();
+    let (rows, values) = (keys.num_rows(), unknown_values(plan, &keys)?);
     Ok(Answers {
         feature: plan.feature.clone(),
         keys,
-        values: null_values(plan, rows)?,
+        values,
         as_of: vec![None; rows],
         event_time: vec![None; rows],
         status: vec![Status::NotFound; rows],

@@ -61,12 +61,14 @@ fn plan_checked(
     options: Option<&crate::catalog::feature::FeatureOptions>,
 ) -> Result<FeaturePlan> {
     let plan = on_big_stack(|| plan_feature(&Sources(catalog), name, version, query))?;
-    if let Some(options) = options
-        && let OnlineStoreDef::Redis(_) = options.online
-    {
+    let Some(options) = options else { return Ok(plan) };
+    if let OnlineStoreDef::Redis(_) = options.online {
         OnlineFeature::of(&plan, &options.online_key)?;
     }
-    Ok(plan)
+    Ok(match options.ttl_us {
+        Some(ttl_us) => plan.with_ttl(ttl_us),
+        None => plan,
+    })
 }
 
 fn fingerprint_of(create: &CreateFeature, catalog: &Catalog) -> Result<String> {
@@ -118,7 +120,8 @@ impl LocalEngine {
     /// The plan of a stored feature, under the stores that `--online` and `--offline` set.
     pub(super) fn plan_of(&self, catalog: &Catalog, feature: &FeatureDef) -> Result<FeaturePlan> {
         let query = parse_query(&feature.query)?;
-        let plan = plan_checked(catalog, &feature.name, feature.version, &query, None);
+        let options = Some(&feature.options);
+        let plan = plan_checked(catalog, &feature.name, feature.version, &query, options);
         plan.map_err(|error| error.context(format!("feature '{}'", feature.name)))
     }
 

@@ -1,10 +1,13 @@
 //! SHOW, DESCRIBE and EXPLAIN as rows and text.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::logical_expr::Documentation;
 use datafusion::physical_plan::memory::MemoryStream;
 
+use crate::aggregate::table::TABLE;
 use crate::catalog::registry::{Catalog, Entry};
 use crate::catalog::source::{ColumnKind, SourceDef};
 use crate::cli::engine::Output;
@@ -13,21 +16,42 @@ use crate::error::{Error, Result};
 use crate::format::rejection::sql_type;
 use crate::plan::dataflow::FeaturePlan;
 use crate::plan::explain::{explain, explain_shared};
+use crate::plan::{scalar, spelling};
 use crate::sql::ast::{Describe, Explain, ExplainTarget, Name, Show, ShowWhat, Statement};
 use crate::sql::options::OPTIONS;
 use crate::sql::printer::{redacted_url, shown_definition};
 
 /// Names of all functions a query may use, sorted.
 pub(super) fn functions() -> Vec<String> {
+    functions_with_words().into_keys().collect()
+}
+
+/// Every function that a query can call: how it is written, what it gives.
+fn functions_with_words() -> BTreeMap<String, (String, String)> {
     let context = super::query::plain_session();
     let state = context.state();
-    let mut names: Vec<String> = state.scalar_functions().keys().cloned().collect();
-    names.extend(state.aggregate_functions().keys().cloned());
-    names.extend(state.window_functions().keys().cloned());
-    names.retain(|name| !name.starts_with('_'));
-    names.sort();
-    names.dedup();
-    names
+    let mut all = BTreeMap::new();
+    let mut stock = |name: &String, words: Option<&Documentation>| {
+        let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = words.map(|words| (line(&words.syntax_example), line(&words.description)));
+        all.insert(name.clone(), words.unwrap_or_default());
+    };
+    state.scalar_functions().iter().for_each(|(name, f)| stock(name, f.documentation()));
+    state.aggregate_functions().iter().for_each(|(name, f)| stock(name, f.documentation()));
+    state.window_functions().iter().for_each(|(name, f)| stock(name, f.documentation()));
+    all.retain(|name, _| !name.starts_with('_'));
+    for function in scalar::FUNCTIONS {
+        all.insert(function.name.to_owned(), (function.usage.to_owned(), function.doc.to_owned()));
+    }
+    for function in TABLE {
+        for name in function.names {
+            all.insert((*name).to_owned(), (function.usage.to_owned(), function.doc.to_owned()));
+        }
+    }
+    for (name, usage, doc) in spelling::described() {
+        all.insert(name.to_owned(), (usage, doc));
+    }
+    all
 }
 
 /// Rows of text columns as a result.
@@ -55,8 +79,9 @@ impl LocalEngine {
             ShowWhat::Tables => text_rows(["name"], Vec::new()),
             ShowWhat::Options => show_options(),
             ShowWhat::Functions => {
-                let rows = functions().into_iter().map(|name| [Some(name)]).collect();
-                text_rows(["function"], rows)
+                let row = |(name, (usage, doc))| [Some(name), Some(usage), Some(doc)];
+                let rows = functions_with_words().into_iter().map(row).collect();
+                text_rows(["function", "usage", "description"], rows)
             }
             ShowWhat::Create { name, .. } => {
                 let entry = located(catalog.any(&name.value), name)?;

@@ -10,7 +10,9 @@ use crate::catalog::feature::OnlineStoreDef;
 use crate::checkpoint::home::EngineInfo;
 use crate::cli::engine::{Answer, At, GetOptions, assign_keys};
 use crate::cli::local::LocalEngine;
-use crate::cli::local::answer::{check_horizon, key_batch, null_values, typed_keys, values_of};
+use crate::cli::local::answer::{
+    check_horizon, key_batch, status_of, typed_keys, unknown_values, values_of,
+};
 use crate::cli::local::served::from_redis;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
@@ -18,6 +20,7 @@ use crate::online::redis::RedisStore;
 use crate::online::text::read_text;
 use crate::plan::dataflow::FeaturePlan;
 use crate::serve;
+use crate::serve::engine::Status;
 
 impl LocalEngine {
     pub(super) async fn get_entity(&self, options: &GetOptions) -> Result<Answer> {
@@ -66,15 +69,15 @@ impl LocalEngine {
             key,
             as_of: Some(at),
             values: values_of(plan, &probed.rows)?,
-            status: if probed.present.contains(&true) { "PRESENT" } else { "NOT_FOUND" },
+            status: status_of(&probed)[0].name(),
         })
     }
 }
 
-/// The answer where nothing is known at all.
+/// The answer where nothing is known at all: that to an unknown key.
 fn empty(plan: &FeaturePlan, key: RecordBatch) -> Result<Answer> {
-    let (feature, values) = (plan.feature.clone(), null_values(plan, 1)?);
-    Ok(Answer { feature, key, as_of: None, values, status: "NOT_FOUND" })
+    let (feature, values) = (plan.feature.clone(), unknown_values(plan, &key)?);
+    Ok(Answer { feature, key, as_of: None, values, status: Status::NotFound.name() })
 }
 
 /// Asks the running engine.

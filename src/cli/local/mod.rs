@@ -13,6 +13,7 @@
 //! | `served` | the running engine as HTTP sees it |
 //! | `metrics` | its counters as Prometheus text |
 //! | `backfill` | final rows over history, and their comparison |
+//! | `training_set` | features at the times of labels |
 //! | `status` | what is known without and with a running engine |
 //! | `dead_letters` | what was not admitted, and repaired records back into their topic |
 //! | `repair` | the file of repaired records |
@@ -33,6 +34,7 @@ mod saved_state;
 mod served;
 mod start;
 mod status;
+mod training_set;
 
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ use crate::checkpoint::home::Home;
 use crate::cli::engine::{
     Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
     Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
-    ReplaySummary, RunOptions, RunSummary, Status,
+    ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
@@ -112,6 +114,15 @@ impl Engine for LocalEngine {
         stop: &Stop,
     ) -> Result<BackfillSummary> {
         self.backfill_feature(options, progress, stop).await
+    }
+
+    async fn training_set(
+        &self,
+        options: &TrainingSetOptions,
+        progress: &ProgressLine,
+        stop: &Stop,
+    ) -> Result<TrainingSetSummary> {
+        self.write_training_set(options, progress, stop).await
     }
 
     async fn get(&self, options: &GetOptions) -> Result<Answer> {

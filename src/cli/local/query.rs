@@ -73,6 +73,15 @@ impl LocalEngine {
         Ok(Known { sources, features, current })
     }
 
+    /// A session in which `FROM 'labels.parquet'` reads a file, unless the statement came over
+    /// HTTP: who may ask for values may not read every file of this machine.
+    fn session(&self) -> SessionContext {
+        match self.running {
+            None => plain_session().enable_url_table(),
+            Some(_) => plain_session(),
+        }
+    }
+
     pub(super) fn copy_of(&self) -> Self {
         let running = self.running.clone();
         Self { home: self.home.clone(), options: self.options.clone(), running }
@@ -92,7 +101,7 @@ impl LocalEngine {
     ) -> Result<Output> {
         let mut query = Query::clone(&statement.query);
         let references = resolve(&mut query)?;
-        let context = plain_session();
+        let context = self.session();
         let frame = self.known()?.frame(&context, &references, plain(query)).await?;
         let frame = frame.explain(verbose, analyze)?;
         Ok(Output::Rows(frame.execute_stream().await?))
@@ -111,7 +120,7 @@ impl LocalEngine {
     }
 
     async fn rows(&self, references: &References, statement: DfStatement) -> Result<Output> {
-        let context = plain_session();
+        let context = self.session();
         let frame = self.known()?.frame(&context, references, statement).await?;
         Ok(Output::Rows(frame.execute_stream().await?))
     }

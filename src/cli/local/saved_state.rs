@@ -16,7 +16,8 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::offline::store::Stores;
-use crate::operator::operator::{Bound, Probed};
+use crate::operator::answer::Answered;
+use crate::operator::operator::Bound;
 use crate::runtime::lane::Lane;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
@@ -86,17 +87,17 @@ impl SavedState {
         source.and_then(|s| s.watermark).map_or(EventTime::NEG_INFINITY, EventTime)
     }
 
-    /// `f(key, at)` of one key: output rows and whether the key is known.
-    pub fn probe(&self, feature: usize, keys: &[ArrayRef], at: EventTime) -> Result<Probed> {
+    /// `f(key, at)` of one key: output rows and what is known of it.
+    pub fn probe(&self, feature: usize, keys: &[ArrayRef], at: EventTime) -> Result<Answered> {
         let of = &self.pipeline.features[feature];
-        let member = &self.pipeline.groups[of.group].group.members[of.member];
-        let mut found: Option<Probed> = None;
+        let group = &self.pipeline.groups[of.group].group;
+        let reader = group.members[of.member].reader(&group.window);
+        let mut found: Option<Answered> = None;
         for id in self.lane.cells_of(of.group) {
-            let mut probed = self.lane.probe(id, keys, &[at], Bound::Inclusive)?;
-            let present = probed.present.contains(&true);
-            probed.rows = member.output.evaluate(&probed.rows)?;
-            if found.is_none() || present {
-                found = Some(probed);
+            let probed = self.lane.probe(id, keys, &[at], Bound::Inclusive)?;
+            let answered = reader.answer(&probed, &[at])?;
+            if found.is_none() || answered.is_known() {
+                found = Some(answered);
             }
         }
         found.ok_or_else(|| Error::internal("a group without an operator"))
@@ -105,9 +106,10 @@ impl SavedState {
     /// Output rows of every key at one time.
     pub fn probe_all(&self, feature: usize, at: EventTime) -> Result<Vec<RecordBatch>> {
         let of = &self.pipeline.features[feature];
-        let member = &self.pipeline.groups[of.group].group.members[of.member];
+        let group = &self.pipeline.groups[of.group].group;
+        let reader = group.members[of.member].reader(&group.window);
         let results = self.lane.probe_all(of.group, at)?;
-        results.iter().map(|result| member.output.evaluate(result)).collect()
+        results.iter().map(|result| reader.present(result, at)).collect()
     }
 }
 

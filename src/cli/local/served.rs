@@ -13,7 +13,7 @@ use crate::cli::engine::Engine as _;
 use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::cli::local::answer::{
-    check_horizon, event_times, key_batch, nothing, typed_keys, values_of,
+    check_horizon, event_times, key_batch, nothing, status_of, typed_keys, values_of,
 };
 use crate::clock;
 use crate::error::{Error, Result};
@@ -129,14 +129,10 @@ impl Served {
             keys: names,
             values: values_of(plan, &probed.rows)?,
             as_of: vec![Some(time); rows],
-            event_time: event_times(plan, &probed)?,
-            status: probed.present.iter().map(|present| status(*present)).collect(),
+            event_time: event_times(&probed),
+            status: status_of(&probed),
         })
     }
-}
-
-fn status(present: bool) -> Status {
-    if present { Status::Present } else { Status::NotFound }
 }
 
 /// Values from Redis, written by whoever computes the feature.

@@ -229,7 +229,8 @@ impl LocalEngine {
             let location = Location::resolve(&self.dead_letter_url(def))?;
             let spec =
                 DatedSpec { location, schema, day, writer: writer.clone(), metadata: vec![] };
-            outputs.dead.push(DeadLetters::Files(output(spec, interval, committed).await?));
+            let files = output(spec, interval, committed).await?;
+            outputs.dead.push(DeadLetters::Files(Box::new(files)));
         }
         Ok(outputs)
     }

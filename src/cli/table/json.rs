@@ -2,7 +2,7 @@
 //! as strings), times RFC 3339, bytes base64, NULL null. Any Arrow type can come out of a query;
 //! what JSON has no word for is written as the text of a table cell.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::util::display::ArrayFormatter;
 use base64::Engine as _;
@@ -59,6 +59,7 @@ pub fn value(array: &dyn Array, row: usize, out: &mut String) -> Result<()> {
         }
         T::List(_) => list(array.as_list::<i32>().value(row).as_ref(), out)?,
         T::LargeList(_) => list(array.as_list::<i64>().value(row).as_ref(), out)?,
+        T::Map(..) => map(&array.as_map().value(row), out)?,
         T::Struct(fields) => {
             let names = fields.iter().map(|f| f.name().as_str());
             object(names, array.as_struct().columns(), row, out)?;
@@ -89,6 +90,23 @@ fn list(items: &dyn Array, out: &mut String) -> Result<()> {
         value(items, item, out)?;
     }
     out.push(']');
+    Ok(())
+}
+
+/// An object whose names are the text of the keys.
+fn map(pairs: &StructArray, out: &mut String) -> Result<()> {
+    let options = super::options("null");
+    let keys = ArrayFormatter::try_new(pairs.column(0), &options)?;
+    let mut before = "";
+    out.push('{');
+    for pair in 0..pairs.len() {
+        out.push_str(before);
+        before = ",";
+        out.push_str(&text(&keys.value(pair).try_to_string()?));
+        out.push(':');
+        value(pairs.column(1), pair, out)?;
+    }
+    out.push('}');
     Ok(())
 }
 

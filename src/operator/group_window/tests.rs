@@ -6,7 +6,7 @@ use super::super::trial::{
     value_types,
 };
 use super::*;
-use crate::aggregate::kind::AggregateSpec;
+use crate::aggregate::kind::{AggregateKind, AggregateSpec};
 use crate::plan::dataflow::{Having, SlotSpec};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Operator as Compare;
@@ -35,15 +35,7 @@ fn random_spec(random: &mut Random) -> GroupSpec {
 const MORE_THAN: i64 = 2;
 
 fn count() -> AggregateSpec {
-    AggregateSpec {
-        kind: AggregateKind::Count,
-        argument: None,
-        filter: None,
-        distinct: false,
-        ignore_nulls: false,
-        input: DataType::Null,
-        output: DataType::Int64,
-    }
+    AggregateSpec::plain(AggregateKind::Count, None, DataType::Null, DataType::Int64)
 }
 
 fn random_shape(random: &mut Random) -> WindowShape {

@@ -2,7 +2,6 @@
 
 use arrow::datatypes::SchemaRef;
 
-use crate::aggregate::kind::AggregateKind;
 use crate::aggregate::slot::{Argument, Slot, sliding};
 use crate::error::{Error, Result};
 use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec, TieBreak, TrailingSpec, WindowSpec};
@@ -118,14 +117,9 @@ fn flags(spec: &TrailingSpec) -> Vec<bool> {
     for column in spec.carried.iter().copied().chain(ties) {
         flags[column] = false;
     }
-    for slot in &spec.slots {
-        let aggregate = &slot.aggregate;
-        let counts = aggregate.kind == AggregateKind::Count && !aggregate.distinct;
-        let values = aggregate.argument.filter(|_| !counts);
-        for column in values.into_iter().chain(aggregate.filter) {
-            if let Some(flag) = flags.get_mut(column) {
-                *flag = false;
-            }
+    for column in spec.slots.iter().flat_map(|slot| slot.aggregate.reads()) {
+        if let Some(flag) = flags.get_mut(column) {
+            *flag = false;
         }
     }
     flags

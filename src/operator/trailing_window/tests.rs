@@ -12,7 +12,7 @@ use super::*;
 use crate::aggregate::kind::{AggregateKind, AggregateSpec};
 use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec, SlotSpec, TieBreak, WindowSpec};
 
-fn random_spec(random: &mut Random) -> TrailingSpec {
+pub fn random_spec(random: &mut Random) -> TrailingSpec {
     let all = value_types();
     let value_types: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&all)).collect();
     let tie = |random: &mut Random| TieBreak {
@@ -133,7 +133,7 @@ fn reach(spec: &TrailingSpec) -> Option<i64> {
     longest
 }
 
-fn probe_line(
+pub fn probe_line(
     spec: &TrailingSpec,
     known: &[Row],
     key: &[Val],
@@ -256,15 +256,8 @@ fn every_way_to_drive_it_agrees_with_the_model() {
 
 /// SUM(v0) over RANGE 10 µs, a BIGINT key.
 fn sum_spec(frames: Vec<FrameSpec>) -> TrailingSpec {
-    let aggregate = AggregateSpec {
-        kind: AggregateKind::Sum,
-        argument: Some(0),
-        filter: None,
-        distinct: false,
-        ignore_nulls: false,
-        input: DataType::Int64,
-        output: DataType::Int64,
-    };
+    let (input, output) = (DataType::Int64, DataType::Int64);
+    let aggregate = AggregateSpec::plain(AggregateKind::Sum, Some(0), input, output);
     TrailingSpec {
         key_types: vec![DataType::Int64],
         value_types: vec![DataType::Int64],

@@ -120,16 +120,35 @@ SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time) AS n, S
 -- hint: give every OVER the same PARTITION BY, or write two features
 
 SELECT user_id, LAG(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:27: not supported yet: LAG in a feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = LAG(amount) OVER (ROWS 1 PRECEDING ORDER BY event_time)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: ROWS frames keep every key for ever
 
 SELECT user_id, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:27: not supported yet: ROW_NUMBER in a feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n BIGINT UNSIGNED = CAST(COUNT(*) OVER (ROWS UNBOUNDED ORDER BY event_time) AS BIGINT UNSIGNED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, MEDIAN(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:30: not supported yet: MEDIAN in a feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = MEDIAN(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, ARRAY_AGG(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:33: not supported yet: ARRAY_AGG in a feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE[] = ARRAY_AGG(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, SUMM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- Usage 1:17-1:28: no such function: summ
@@ -145,12 +164,15 @@ SELECT user_id, SUM(amout) OVER (PARTITION BY user_id ORDER BY event_time) AS n 
 
 SELECT user_id, SUM(category) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- Usage 1:17-1:83: SUM takes numbers, not VARCHAR
+-- hint: cast it: CAST(x AS DOUBLE)
 
 SELECT user_id, SUM(event_time) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- Usage 1:17-1:85: SUM takes numbers, not TIMESTAMP
+-- hint: use MIN or MAX, or SUM(EXTRACT(EPOCH FROM x))
 
 SELECT user_id, SUM(amount, small) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- Usage 1:17-1:34: SUM takes one argument, not 2
+-- hint: write sum(x)
 
 SELECT user_id, COUNT(amount, small) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- NotSupported 1:17-1:36: not supported yet: COUNT of several arguments
@@ -366,7 +388,11 @@ SELECT window_start AS ws, user_id, LAST_VALUE(amount) AS l, FIRST_VALUE(categor
 -- note: warning: FIRST_VALUE and LAST_VALUE of events of equal event_time follow their place in the log (partition, offset)
 
 SELECT user_id, LAST_VALUE(amount ORDER BY txn_id) AS l FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
--- NotSupported 1:8-1:15: not supported yet: LAST_VALUE(… ORDER BY …) over anything but event_time ascending
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   l DOUBLE = LAST_VALUE(amount ORDER BY txn_id)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 
 SELECT user_id, LAST_VALUE(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY event_time) AS l, FIRST_VALUE(amount) FILTER (WHERE flag) OVER (PARTITION BY user_id ORDER BY event_time ROWS 3 PRECEDING) AS f FROM transactions;
 -- key (user_id) time Event("event_time")
@@ -572,7 +598,8 @@ SELECT user_id, array_transform(make_array(amount), x -> x + 1) AS l, SUM(amount
 -- NotSupported 1:17-1:63: not supported yet: ARRAY_TRANSFORM in a feature
 
 SELECT user_id, SUM(DISTINCT make_array(small)) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
--- Usage 1:17-1:101: SUM(DISTINCT …) does not take INT[]
+-- Usage 1:17-1:101: SUM takes numbers, not INT[]
+-- hint: name one value of it, for example x[1] or x.field
 
 SELECT user_id, MAX(flag) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
 -- key (user_id) time Event("event_time")
@@ -686,3 +713,130 @@ SELECT user_id, amount * 2 AS twice, SUM(amount * 2) OVER (PARTITION BY user_id 
 --   one BIGINT = 1
 --   event_time TIMESTAMP = event_time
 -- note: as of last event: twice
+
+SELECT user_id, LEAD(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
+-- NotSupported 1:17-1:28: not supported: LEAD in a feature: it needs the rows that come after the current one
+-- hint: ROW_NUMBER, RANK and LAG look back only
+
+SELECT user_id, NTILE(4) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
+-- NotSupported 1:17-1:24: not supported: NTILE in a feature: it needs the rows that come after the current one
+-- hint: ROW_NUMBER, RANK and LAG look back only
+
+SELECT user_id, RANK() OVER (PARTITION BY user_id ORDER BY event_time) AS r, DENSE_RANK() OVER (PARTITION BY user_id ORDER BY event_time) AS d FROM transactions;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   r BIGINT UNSIGNED = CAST((COUNT(*) OVER (RANGE UNBOUNDED) - COUNT(*) OVER (RANGE 0 seconds)) + 1 AS BIGINT UNSIGNED)
+--   d BIGINT UNSIGNED = CAST(COUNT(DISTINCT event_time) OVER (RANGE UNBOUNDED) AS BIGINT UNSIGNED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
+
+SELECT user_id, RANK() OVER (PARTITION BY user_id ORDER BY event_time, txn_id ROWS UNBOUNDED PRECEDING) AS r FROM transactions;
+-- NotSupported 1:8-1:15: not supported yet: RANK ordered by more than the event time
+
+SELECT user_id, ROW_NUMBER() AS r FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
+-- Usage 1:17-1:27: ROW_NUMBER needs OVER (PARTITION BY … ORDER BY …)
+
+SELECT user_id, LAG(amount, 3, 0) OVER (PARTITION BY user_id ORDER BY event_time, txn_id ROWS UNBOUNDED PRECEDING) AS n FROM transactions;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = LAG(amount, 3, 0.0) OVER (ROWS 3 PRECEDING ORDER BY event_time, txn_id)
+--   event_time TIMESTAMP = event_time
+-- note: warning: ROWS frames keep every key for ever
+
+SELECT user_id, LAG(amount, small) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
+-- Usage 1:8-1:15: LAG takes a constant there, not an expression
+-- hint: write lag(x, n, default)
+
+SELECT user_id, LAG(category, 1, 5.5) OVER (PARTITION BY user_id ORDER BY event_time) AS n, LAG(small, 1, 'x') OVER (PARTITION BY user_id ORDER BY event_time) AS m FROM transactions;
+-- Usage 1:93-1:164: LAG: x is no INT
+
+SELECT user_id, LAG(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
+-- NotSupported 1:17-1:27: not supported yet: LAG with IGNORE NULLS or FILTER
+
+SELECT user_id, count_if(amount > 5) OVER w AS a, sum_where(amount, amount > 5) OVER w AS b, distinct_count(category) OVER w AS c FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   a BIGINT = COUNT(((amount > 5.0) IS NOT DISTINCT FROM TRUE) OR (((amount > 5.0) IS DISTINCT FROM TRUE) AND NULL)) OVER (RANGE UNBOUNDED)
+--   b DOUBLE = SUM(CASE WHEN amount > 5.0 THEN amount END) OVER (RANGE UNBOUNDED)
+--   c BIGINT = COUNT(DISTINCT category) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
+
+SELECT user_id, sum_if(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:30: SUM_IF needs a condition
+-- hint: write sum_if(x, amount > 100)
+
+SELECT user_id, percentile_cont(0.9) WITHIN GROUP (ORDER BY amount) OVER w AS a, quantile(small, 0.25) OVER w AS b, percentile_disc(category, 0.5) OVER w AS c FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   a DOUBLE = PERCENTILE_CONT(amount, 0.9) OVER (RANGE UNBOUNDED)
+--   b DOUBLE = PERCENTILE_CONT(CAST(small AS DOUBLE), 0.25) OVER (RANGE UNBOUNDED)
+--   c VARCHAR = PERCENTILE_DISC(category, 0.5) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
+
+SELECT user_id, percentile_cont(amount, 90) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:97: PERCENTILE_CONT takes a constant from 0 to 1
+-- hint: write percentile_cont(x, p)
+
+SELECT user_id, percentile_cont(amount, amount) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:8-1:15: PERCENTILE_CONT takes a constant there, not an expression
+-- hint: write percentile_cont(x, p)
+
+SELECT user_id, slope(amount) OVER w AS a, time_since_last() OVER w AS b, rate(amount) OVER w AS c, ew_avg_time(amount, 60) OVER w AS d FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW);
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   a DOUBLE = SLOPE(amount, event_time) OVER (RANGE 1 hour)
+--   b DOUBLE = TIME_SINCE_LAST(event_time) OVER (RANGE 1 hour)
+--   c DOUBLE = CAST(SUM(amount) OVER (RANGE 1 hour) AS DOUBLE) / 3600.0
+--   d DOUBLE = EW_AVG_TIME(amount, event_time, 60) OVER (RANGE 1 hour)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+
+SELECT user_id, rate(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- NotSupported 1:8-1:15: not supported: RATE over a window without a length in time
+-- hint: use RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW
+
+SELECT user_id, rate(small) AS a, histogram(amount, 1, 10, 100) AS h FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   a DOUBLE = CAST(SUM(CAST(small AS BIGINT)) AS DOUBLE) / 3600.0
+--   h BIGINT[] = HISTOGRAM(amount, 1, 10, 100)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
+
+SELECT user_id, histogram(amount, 10, 1) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:94: HISTOGRAM takes constant numbers in ascending order
+-- hint: write histogram(x, edge, …)
+
+SELECT user_id, corr(amount, small) OVER w AS a, regr_count(amount, small) OVER w AS b, arg_max(category, amount) FILTER (WHERE amount > 0) OVER w AS c, string_agg(category, ',') OVER w AS d, nth_value(amount, 2) IGNORE NULLS OVER w AS e FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   a DOUBLE = CORR(amount, CAST(small AS DOUBLE)) OVER (RANGE UNBOUNDED)
+--   b BIGINT UNSIGNED = REGR_COUNT(amount, CAST(small AS DOUBLE)) OVER (RANGE UNBOUNDED)
+--   c VARCHAR = ARG_MAX(category, amount) FILTER (WHERE amount > 0.0) OVER (RANGE UNBOUNDED)
+--   d VARCHAR = STRING_AGG(category, ',') OVER (RANGE UNBOUNDED)
+--   e DOUBLE = NTH_VALUE(amount, 2) IGNORE NULLS OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
+
+SELECT user_id, corr(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:28: CORR does not take 1 arguments
+-- hint: write corr(y, x)
+
+SELECT user_id, array_agg(category ORDER BY amount DESC, txn_id) AS a, array_agg(category ORDER BY event_time) AS b, bool_and(amount > 5) FILTER (WHERE small > 0) AS c FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   a VARCHAR[] = ARRAY_AGG(category ORDER BY amount DESC, txn_id)
+--   b VARCHAR[] = ARRAY_AGG(category)
+--   c BOOLEAN = BOOL_AND((((small > 0) IS NOT DISTINCT FROM TRUE) AND (amount > 5.0)) OR (((small > 0) IS DISTINCT FROM TRUE) AND NULL))
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
+
+SELECT user_id, mode(DISTINCT category) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:39: DISTINCT has no meaning in MODE
+
+SELECT user_id, bit_and(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
+-- Usage 1:17-1:85: BIT_AND takes integers, not DOUBLE
+-- hint: write bit_and(x)

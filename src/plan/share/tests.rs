@@ -10,10 +10,11 @@ use crate::plan::assemble::result_schema;
 use crate::plan::dataflow::{FeaturePlan, WindowSpec};
 use crate::plan::fixture::plan;
 
-const A: &str = "SELECT user_id, AVG(amount) OVER w AS a, amount - MAX(amount) OVER w AS b \
-                 FROM transactions WHERE amount > 0 \
+const A: &str = "SELECT user_id, AVG(amount) OVER w AS a, amount - MAX(amount) OVER w AS b, \
+                 COUNT(*) OVER v AS c FROM transactions WHERE amount > 0 \
                  WINDOW w AS (PARTITION BY user_id ORDER BY event_time \
-                 RANGE INTERVAL '1' HOUR PRECEDING)";
+                 RANGE INTERVAL '1' HOUR PRECEDING), \
+                 v AS (PARTITION BY user_id ORDER BY event_time, txn_id ROWS 3 PRECEDING)";
 const B: &str = "SELECT user_id, SUM(txn_id) OVER v AS s, MAX(amount) OVER w AS m, txn_id AS t, \
                  COUNT(*) OVER v AS n FROM transactions WHERE amount > 0 \
                  WINDOW w AS (PARTITION BY user_id ORDER BY event_time \
@@ -82,7 +83,7 @@ fn equal_columns_frames_and_slots_are_kept_once() {
     let WindowSpec::Trailing(spec) = &groups[0].window else { panic!("trailing") };
     assert_eq!(spec.value_types, [DataType::Float64, DataType::Int64], "amount, txn_id");
     assert_eq!(spec.frames.len(), 2);
-    assert_eq!(spec.slots.len(), 4, "AVG, MAX (shared), SUM, COUNT");
+    assert_eq!(spec.slots.len(), 4, "AVG, MAX and COUNT (shared), SUM");
     assert_eq!(spec.carried, [0, 1]);
     assert_eq!(spec.frames[1].ties[0].column, 1, "the tie-breaker moved with its column");
 }
@@ -109,6 +110,26 @@ fn merging_does_not_depend_on_how_often_a_feature_comes() {
     let groups = group(&[A, B, A]);
     let WindowSpec::Trailing(spec) = &groups[0].window else { panic!("trailing") };
     assert_eq!((spec.slots.len(), groups[0].members.len()), (4, 3));
+}
+
+#[test]
+fn features_that_disagree_about_the_newest_row_do_not_share() {
+    let over = |what: &str, order: &str, frame: &str| {
+        format!(
+            "SELECT user_id, {what} OVER (PARTITION BY user_id ORDER BY event_time{order} \
+             {frame}) AS x FROM transactions WHERE amount > 0"
+        )
+    };
+    let range = "RANGE INTERVAL '1' HOUR PRECEDING";
+    let sizes =
+        |sqls: &[&str]| group(sqls).iter().map(|group| group.members.len()).collect::<Vec<_>>();
+    let last = over("amount - MAX(amount)", "", range);
+    let count = over("COUNT(*)", "", range);
+    let tied = over("COUNT(*)", ", txn_id", "ROWS 3 PRECEDING");
+    let other = over("SUM(amount)", ", txn_id DESC", "ROWS 3 PRECEDING");
+    // COUNT over a time asks for no row in particular.
+    assert_eq!(sizes(&[&tied, &last, &count, &other]), [2, 1, 1]);
+    assert_eq!(sizes(&[&last, &count, &tied]), [2, 1]);
 }
 
 #[test]

@@ -42,6 +42,20 @@ fn cell(value: &Val, data_type: &DataType) -> String {
         Val::Bool(x) => x.to_string(),
         Val::Time(us) => skewless::model::time::EventTime(*us).to_string(),
         Val::Bytes(b) => b.iter().map(|x| format!("{x:02x}")).collect(),
+        Val::List(items) => {
+            let DataType::List(item) = data_type else { panic!("a list of type {data_type}") };
+            let cells: Vec<_> = items.iter().map(|v| cell(v, item.data_type())).collect();
+            format!("[{}]", cells.join(","))
+        }
+        Val::Map(items) => {
+            let DataType::Map(entries, _) = data_type else { panic!("a map of type {data_type}") };
+            let DataType::Struct(fields) = entries.data_type() else { panic!("{entries}") };
+            let pair = |pair: &[Val]| {
+                let [key, value] = [0, 1].map(|i| cell(&pair[i], fields[i].data_type()));
+                format!("{key}:{value}")
+            };
+            format!("{{{}}}", items.chunks(2).map(pair).collect::<Vec<_>>().join(","))
+        }
         Val::Text(s) if s.is_empty() => "(empty)".into(),
         Val::Text(s) if s.contains(|c: char| c.is_whitespace() || c == '"') || s == "NULL" => {
             format!("{s:?}")

@@ -99,6 +99,16 @@ impl File {
                 self.context = None;
                 self.engine.execute(sql).map_err(|e| format!("{e}"))
             }
+            RecordKind::File { sql } => {
+                self.context = None;
+                self.engine.execute(sql).map_err(|e| format!("{e}"))?;
+                for feature in &self.engine.features {
+                    let text = skewless::plan::explain::explain(&feature.plan);
+                    assert!(text.contains("Dataflow"), "EXPLAIN says\n{text}");
+                    self.oracles.insert(feature.name.clone(), None);
+                }
+                Ok(())
+            }
             RecordKind::Error { pattern, sql } => self.fails(pattern, sql).await,
             RecordKind::Rows { source, partition, records } => {
                 self.context = None;

@@ -7,6 +7,7 @@
 //! rows <source> [partition <n>]     records appended to a partition's log, one a line, as JSON;
 //!                                   `@<time> ` before one is its Kafka timestamp,
 //!                                   `!` alone a null value
+//! file <path>                       the statements of a file of the repository
 //! oracle <feature>                  stock SQL for the automatic oracle, where it cannot
 //!                                   rewrite the feature itself
 //! oracle <feature> none <reason>    no automatic oracle for this feature
@@ -24,11 +25,32 @@ pub struct Record {
 
 #[derive(Clone, Debug)]
 pub enum RecordKind {
-    Ok { sql: String },
-    Error { pattern: String, sql: String },
-    Query { types: String, rowsort: bool, sql: String, expected: Vec<String> },
-    Rows { source: String, partition: u32, records: Vec<LogRecord> },
-    Oracle { feature: String, sql: Option<String> },
+    Ok {
+        sql: String,
+    },
+    /// Statements that must succeed; no feature of them has an automatic oracle.
+    File {
+        sql: String,
+    },
+    Error {
+        pattern: String,
+        sql: String,
+    },
+    Query {
+        types: String,
+        rowsort: bool,
+        sql: String,
+        expected: Vec<String>,
+    },
+    Rows {
+        source: String,
+        partition: u32,
+        records: Vec<LogRecord>,
+    },
+    Oracle {
+        feature: String,
+        sql: Option<String>,
+    },
     FixedLog,
 }
 
@@ -75,6 +97,11 @@ fn record(head: &str, body: &[&str]) -> Result<RecordKind, String> {
                 true => Err("`statement error` without the message".into()),
                 false => Ok(RecordKind::Error { pattern, sql: sql() }),
             }
+        }
+        ["file", path] => {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(root.join(path));
+            Ok(RecordKind::File { sql: text.map_err(|e| format!("{path}: {e}"))? })
         }
         ["query", types, rest @ ..] => query(types, rest, body),
         ["rows", source] => rows(source, 0, body),

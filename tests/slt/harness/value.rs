@@ -19,6 +19,9 @@ pub enum Val {
     Bytes(Vec<u8>),
     Bool(bool),
     Time(i64),
+    List(Vec<Val>),
+    /// Keys and values in turn.
+    Map(Vec<Val>),
 }
 
 impl Val {
@@ -49,6 +52,12 @@ impl Val {
             Self::Bytes(b) => format!("{b:02x?}"),
             Self::Bool(b) => b.to_string(),
             Self::Time(t) => format!("@{t}"),
+            Self::List(items) => {
+                format!("[{}]", items.iter().map(Self::bits).collect::<Vec<_>>().join(", "))
+            }
+            Self::Map(items) => {
+                format!("{{{}}}", items.iter().map(Self::bits).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }
@@ -116,6 +125,16 @@ pub fn value(array: &dyn Array, row: usize) -> Val {
             let ns = array.as_primitive::<TimestampNanosecondType>().value(row);
             assert!(ns % 1000 == 0, "a nanosecond timestamp that is no whole µs");
             Val::Time(ns / 1000)
+        }
+        T::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            Val::List((0..items.len()).map(|i| value(items.as_ref(), i)).collect())
+        }
+        T::Map(..) => {
+            let pairs = array.as_map().value(row);
+            let columns = pairs.columns();
+            let pair = |i| columns.iter().map(move |column| value(column.as_ref(), i));
+            Val::Map((0..pairs.len()).flat_map(pair).collect())
         }
         other => panic!("no test value for type {other}"),
     }

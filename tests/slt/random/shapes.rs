@@ -14,6 +14,7 @@ pub fn all() -> Vec<Shape> {
     all.extend(filters());
     all.extend(written());
     all.extend(expressions());
+    all.extend(super::kept::shapes());
     all
 }
 
