@@ -28,13 +28,14 @@ pub struct Running {
     requests: mpsc::Sender<Request>,
     pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
 }
 
-/// What is waited for when an engine stops.
+/// What is waited for when an engine stops; its lanes stay until nobody asks them any more.
 struct Ends {
-    threads: Vec<JoinHandle<()>>,
+    sources: Vec<JoinHandle<()>>,
     online: tokio::task::JoinHandle<()>,
     committer: tokio::task::JoinHandle<Result<Epoch>>,
 }
@@ -45,14 +46,14 @@ pub fn start(from: Start) -> Result<Running> {
     let parts = assemble(from, QUEUES)?;
     let Parts { ingest, lanes, committer, online, messages, progress, .. } = parts;
     let (requests, requested) = mpsc::channel(8);
-    let mut threads = Vec::new();
+    let (mut lane_threads, mut sources) = (Vec::new(), Vec::new());
     for task in lanes {
         let thread = std::thread::Builder::new().name(format!("lane-{}", task.index));
-        threads.push(thread.spawn(move || task.run())?);
+        lane_threads.push(thread.spawn(move || task.run())?);
     }
     for task in ingest {
         let name = format!("source-{}", pipeline.sources[task.number].def.name);
-        threads.push(std::thread::Builder::new().name(name).spawn(move || task.run())?);
+        sources.push(std::thread::Builder::new().name(name).spawn(move || task.run())?);
     }
     Ok(Running {
         pipeline,
@@ -60,10 +61,11 @@ pub fn start(from: Start) -> Result<Running> {
         requests,
         questions: parts.questions,
         ends: Mutex::new(Some(Ends {
-            threads,
+            sources,
             online: tokio::spawn(online.run()),
             committer: tokio::spawn(committer.run(messages, requested, interval)),
         })),
+        lanes: Mutex::new(lane_threads),
         stopping: parts.stopping,
         stop: parts.stop,
     })
@@ -92,17 +94,20 @@ impl Running {
 
     /// Waits for the end, once: the last epoch, or why the engine failed.
     pub async fn wait(&self) -> Result<Epoch> {
+        let settled = self.settled().await;
+        let left = self.leave().await;
+        settled.and_then(|epoch| left.map(|()| epoch))
+    }
+
+    /// Waits until everything read is committed and written, once; the lanes go on answering
+    /// from what they hold until they may [`leave`](Self::leave).
+    pub async fn settled(&self) -> Result<Epoch> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(ends) = ends else { return Err(gone()) };
         let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);
-        let joined = tokio::task::spawn_blocking(move || {
-            // Every thread is joined, also behind one that panicked.
-            let ended: Vec<bool> = ends.threads.into_iter().map(|t| t.join().is_ok()).collect();
-            ended.into_iter().all(|well| well)
-        });
-        let all_well = joined.await.unwrap_or(false);
+        let all_well = joined(ends.sources).await;
         // Its queue is closed now; what it still holds is written or reported.
         let written = ends.online.await.is_ok();
         match result {
@@ -110,6 +115,19 @@ impl Running {
             Ok(Err(error)) => Err(error),
             Ok(Ok(_)) => Err(Error::internal("a thread of the engine panicked")),
             Err(panic) => Err(Error::internal(format!("the committer panicked: {panic}"))),
+        }
+    }
+
+    /// Ends the lanes: no question is answered any more.
+    pub async fn leave(&self) -> Result<()> {
+        for lane in &self.questions {
+            // One that has failed is gone already.
+            let _ = lane.send(Question::Leave);
+        }
+        let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        match joined(lanes).await {
+            true => Ok(()),
+            false => Err(Error::internal("a lane of the engine panicked")),
         }
     }
 
@@ -170,6 +188,15 @@ impl Running {
         }
         Ok(all)
     }
+}
+
+/// Joins threads, also those behind one that panicked; whether all ended well.
+async fn joined(threads: Vec<JoinHandle<()>>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        let ended: Vec<bool> = threads.into_iter().map(|t| t.join().is_ok()).collect();
+        ended.into_iter().all(|well| well)
+    });
+    joined.await.unwrap_or(false)
 }
 
 /// The error of a question to an engine that is no more.
