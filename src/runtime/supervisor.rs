@@ -29,6 +29,8 @@ pub struct Running {
     pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
+    /// How it ended, once it has.
+    ended: Mutex<Option<Result<Epoch>>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
 }
@@ -66,6 +68,7 @@ pub fn start(from: Start) -> Result<Running> {
             committer: tokio::spawn(committer.run(messages, requested, interval)),
         })),
         lanes: Mutex::new(lane_threads),
+        ended: Mutex::default(),
         stopping: parts.stopping,
         stop: parts.stop,
     })
@@ -92,18 +95,26 @@ impl Running {
         ends.as_ref().is_none_or(|ends| ends.committer.is_finished())
     }
 
-    /// Waits for the end, once: the last epoch, or why the engine failed.
+    /// Waits for the end: the last epoch, or why the engine failed.
     pub async fn wait(&self) -> Result<Epoch> {
         let settled = self.settled().await;
         let left = self.leave().await;
         settled.and_then(|epoch| left.map(|()| epoch))
     }
 
-    /// Waits until everything read is committed and written, once; the lanes go on answering
-    /// from what they hold until they may [`leave`](Self::leave).
+    /// Waits until everything read is committed and written; the lanes go on answering from what
+    /// they hold until they may [`leave`](Self::leave).
     pub async fn settled(&self) -> Result<Epoch> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(ends) = ends else { return Err(gone()) };
+        if let Some(ends) = ends {
+            let result = self.end(ends).await;
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.clone().unwrap_or_else(|| Err(gone()))
+    }
+
+    async fn end(&self, ends: Ends) -> Result<Epoch> {
         let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);
