@@ -118,6 +118,9 @@ fn definitions_change_under_a_running_engine_without_disturbing_the_others() {
         let reader = scope.spawn(|| read_on(&engine.address, &stop));
         change(&folder);
         append(&clicks, 500, 900);
+        // A file is read up to its end as it is when an engine starts, or goes on.
+        let nudge = trailing("nudge", "clicks", "MIN(amount) OVER w AS m", HOUR);
+        folder.succeeds(&["sql", "-e", &nudge]);
         engine.wait("everything", of_user_1(900));
         stop.store(true, Relaxed);
         assert!(reader.join().unwrap() > 0);
