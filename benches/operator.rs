@@ -19,9 +19,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use skewless::aggregate::kind::{AggregateKind, AggregateSpec};
 use skewless::model::time::{EventTime, SECOND_US};
 use skewless::operator::build;
-use skewless::plan::dataflow::{
-    FrameExtent, FrameSpec, GroupSpec, SlotSpec, TrailingSpec, WindowSpec,
-};
+use skewless::plan::dataflow::{FrameSpec, GroupSpec, SlotSpec, TrailingSpec, WindowSpec};
+use skewless::sql::window::WindowShape;
 
 const ROWS: usize = 1_000_000;
 const BATCH: usize = 8_192;
@@ -44,10 +43,7 @@ fn slots(kinds: &[AggregateKind], frames: usize) -> Vec<SlotSpec> {
 
 fn trailing() -> WindowSpec {
     use AggregateKind as K;
-    let frame = |hours: i64| FrameSpec {
-        extent: FrameExtent::Range { preceding_us: Some(hours * HOUR_US) },
-        ties: Vec::new(),
-    };
+    let frame = |hours: i64| FrameSpec::range(Some(hours * HOUR_US));
     WindowSpec::Trailing(TrailingSpec {
         key_types: vec![DataType::Int64],
         value_types: vec![DataType::Float64],
@@ -62,10 +58,21 @@ fn group(size_us: i64, slide_us: i64) -> WindowSpec {
     WindowSpec::Group(GroupSpec {
         key_types: vec![DataType::Int64],
         value_types: vec![DataType::Float64],
-        size_us,
-        slide_us,
-        offset_us: 0,
+        shape: WindowShape::Grid { size_us, slide_us, offset_us: 0 },
         slots: slots(&[K::Count, K::Sum, K::Avg, K::Max], 1),
+        having: None,
+    })
+}
+
+/// `count` frames over one buffer: what one more window costs on a source that has many.
+fn many(count: i64) -> WindowSpec {
+    use AggregateKind as K;
+    WindowSpec::Trailing(TrailingSpec {
+        key_types: vec![DataType::Int64],
+        value_types: vec![DataType::Float64],
+        frames: (1..=count).map(|hours| FrameSpec::range(Some(hours * HOUR_US))).collect(),
+        slots: slots(&[K::Count, K::Sum], count as usize),
+        carried: Vec::new(),
     })
 }
 
@@ -152,9 +159,19 @@ fn operators(criterion: &mut Criterion) {
             by_time(&spec, &stream, true)
         });
     }
-    for (name, size) in [("tumble 1 min", 60), ("hop 1 h by 1 min", 3_600)] {
+    for count in [20, 21] {
+        let spec = many(count);
+        let stream = batches(&spec, &events(1_000));
+        run(criterion, &format!("{count} windows by time"), || by_time(&spec, &stream, false));
+    }
+    // A key is in 1,440 windows of a day by the minute: few keys, or the results are the cost.
+    for (name, size, keys) in [
+        ("tumble 1 min", 60, 100_000),
+        ("hop 1 h by 1 min", 3_600, 100_000),
+        ("hop 24 h by 1 min", 86_400, 1_000),
+    ] {
         let spec = group(size * SECOND_US, 60 * SECOND_US);
-        let mut rows = events(100_000);
+        let mut rows = events(keys);
         let stream = batches(&spec, &rows);
         rows.sort_by_key(|row| row.0);
         let history = batches(&spec, &rows);

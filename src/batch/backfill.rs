@@ -14,11 +14,12 @@ use crate::batch::feature_exec::FeatureExec;
 use crate::batch::history::{History, HistoryKind};
 use crate::batch::map_exec::MapExec;
 use crate::error::{Error, Result};
-use crate::model::time::EventTime;
+use crate::model::time::{DAY_US, EventTime};
 use crate::offline::output::{OutputSummary, OutputTarget};
 use crate::offline::parquet_file::Metadata;
 use crate::plan::dataflow::{FeaturePlan, FrameExtent, TimeColumns, WindowSpec};
 use crate::source::admit::Counts;
+use crate::sql::window::{CalendarUnit, WindowShape};
 
 /// Which final rows: those a stream emits while its watermark goes from `from` to `to`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,11 +111,21 @@ pub fn metadata(feature: &FeaturePlan) -> Metadata {
 /// How far before its own time a final row looks, µs; `None` = without bound.
 fn reach_us(window: &WindowSpec) -> Option<i64> {
     match window {
-        WindowSpec::Group(spec) => Some(spec.size_us),
+        WindowSpec::Group(spec) => match &spec.shape {
+            WindowShape::Grid { size_us, .. } | WindowShape::Cumulate { size_us, .. } => {
+                Some(*size_us)
+            }
+            WindowShape::Calendar { unit, count, .. } => {
+                let days = if *unit == CalendarUnit::Day { 1 } else { 31 };
+                // A clock is never set by more than a day.
+                Some((count * days + 2) * DAY_US)
+            }
+            WindowShape::Session { .. } => None,
+        },
         WindowSpec::Trailing(spec) => {
             let reach = |extent: FrameExtent| match extent {
-                FrameExtent::Range { preceding_us } => preceding_us,
-                FrameExtent::Rows { preceding: Some(0) } => Some(0),
+                FrameExtent::Range { preceding_us, .. } => preceding_us,
+                FrameExtent::Rows { preceding: Some(0), .. } => Some(0),
                 FrameExtent::Rows { .. } => None,
             };
             spec.frames.iter().try_fold(0, |most, f| Some(reach(f.extent)?.max(most)))

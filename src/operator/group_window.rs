@@ -1,4 +1,5 @@
-//! Group windows (`TUMBLE`, `HOP`): rows fall into panes, a window is a run of panes.
+//! Group windows (`TUMBLE`, `HOP`, `CUMULATE`, `SESSION`): rows fall into panes, a window is a run
+//! of panes.
 //!
 //! Each pane of a key that has rows has a cell in every slot; rows are only ever added to cells.
 //! A window is emitted when the watermark reaches its end; the state of a key then moves on by
@@ -9,10 +10,12 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `panes` | the panes of a key, and the windows that come next for it |
+//! | `sessions` | the same for sessions |
 //! | `sorted` | history read key by key |
 //! | `snapshot` | state to tables and back |
 
 mod panes;
+mod sessions;
 mod snapshot;
 mod sorted;
 
@@ -25,7 +28,8 @@ use arrow::array::{
 use arrow::compute::{cast, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
 
-use self::panes::{NOT_DUE, Panes, Windows};
+pub use self::panes::Window;
+use self::panes::{Closing, NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
 use super::operator::{Bound, Operator, Probed};
 use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
@@ -33,24 +37,25 @@ use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{GroupSpec, WindowSpec};
+use crate::sql::window::WindowShape;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::row::{RowLayout, times};
 use crate::state::snapshot::Snapshot;
 use crate::state::timer::Timer;
-use crate::window::grid::Grid;
+use crate::window::grid::{Grid, length};
 
 /// Cell of rows that belong to no window (`slide > size`).
 const NO_CELL: u32 = u32::MAX;
 
-/// Ends of windows, `None` where there is none, and the columns of the slots.
-type NewestWindows = (Vec<Option<i64>>, Vec<Option<ArrayRef>>);
+/// Windows, `None` where there is none, and the columns of the slots.
+type NewestWindows = (Vec<Option<Window>>, Vec<Option<ArrayRef>>);
 
 /// The operator of a [`GroupSpec`].
 #[derive(Debug)]
 pub struct GroupWindow {
     spec: GroupSpec,
-    grid: Grid,
+    windows: Windows,
     schema: SchemaRef,
     layout: RowLayout,
     index: KeyIndex,
@@ -80,7 +85,7 @@ impl GroupWindow {
         let layout = RowLayout::new(&spec.value_types, &flags(spec))?;
         let slots = spec.slots.iter().enumerate().map(|(i, slot)| (i, &slot.aggregate));
         Ok(Self {
-            grid: Grid::new(spec.size_us, spec.slide_us, spec.offset_us)?,
+            windows: windows_of(&spec.shape)?,
             schema: WindowSpec::Group(spec.clone()).result_schema(),
             index: KeyIndex::new(&spec.key_types)?,
             interner: Interner::default(),
@@ -106,21 +111,31 @@ impl GroupWindow {
         self.slots.iter().map(|slot| slot.overflow()).sum()
     }
 
-    /// The cell for a row of a key, and its pane if that is new.
+    /// The cell for a row of a key, and where that is a new one, the time before which none of
+    /// its windows ends.
     #[inline]
     fn pane_cell(&mut self, panes: &mut Panes, time: i64) -> (u32, Option<i64>) {
-        let pane = self.grid.pane_of(time);
-        if !self.grid.is_covered(pane) {
-            return (NO_CELL, None);
-        }
         let Self { free, cells, .. } = self;
-        let (cell, new) = panes.cell(pane, || {
+        let make = || {
             free.pop().unwrap_or_else(|| {
                 *cells += 1;
                 *cells as u32 - 1
             })
-        });
-        (cell, new.then_some(pane))
+        };
+        match &self.windows {
+            Windows::Grid(grid) => {
+                let pane = grid.pane_of(time);
+                if !grid.is_covered(pane) {
+                    return (NO_CELL, None);
+                }
+                let (cell, new) = panes.cell(pane, make);
+                (cell, new.then(|| grid.first_end(pane)))
+            }
+            Windows::Session(gap) => {
+                let (cell, new) = panes.session_cell(*gap, time, make);
+                (cell, new.then(|| time.saturating_add(*gap)))
+            }
+        }
     }
 
     fn free_cells(&mut self, cells: &[u32]) {
@@ -130,15 +145,19 @@ impl GroupWindow {
         self.free.extend_from_slice(cells);
     }
 
+    /// Whether windows of one key share no pane: no state slides.
     fn is_tumbling(&self) -> bool {
-        self.grid.is_tumbling()
+        match &self.windows {
+            Windows::Grid(grid) => grid.is_tumbling(),
+            Windows::Session(_) => true,
+        }
     }
 
     /// Emits the windows listed and moves the states of their keys on.
-    fn emit(&mut self, windows: &mut Windows, out: &mut Vec<RecordBatch>) -> Result<()> {
+    fn emit(&mut self, windows: &mut Closing, out: &mut Vec<RecordBatch>) -> Result<()> {
         let tumbling = self.is_tumbling();
         let keys = &self.keys;
-        // A tumbling window is one pane: one state serves all keys.
+        // Windows that share no pane begin afresh: one state serves all keys.
         let of =
             |key: u32| (&keys[key as usize], if tumbling { 0 } else { key as usize }, tumbling);
         let runs = runs(windows, of);
@@ -158,47 +177,55 @@ impl GroupWindow {
         let mut slots = vec![None; self.spec.slots.len()];
         self.slots.iter_mut().try_for_each(|slot| slot.take(&mut slots))?;
         let keys = self.index.gather(&windows.keys)?;
-        let ends = windows.ends.iter().copied().map(Some).collect();
-        out.push(self.result_batch(keys, ends, slots)?);
-        windows.keys.clear();
-        windows.ends.clear();
-        windows.bounds.clear();
+        let times = windows.starts.iter().copied().zip(windows.ends.iter().copied());
+        out.push(self.result_batch(keys, times.map(Some), slots)?);
+        windows.clear();
         Ok(())
     }
 
     fn result_batch(
         &self,
         mut columns: Vec<ArrayRef>,
-        ends: Vec<Option<i64>>,
+        times: impl Iterator<Item = Option<(i64, i64)>> + Clone,
         slots: Vec<Option<ArrayRef>>,
     ) -> Result<RecordBatch> {
-        let size = self.grid.size();
-        let starts = ends.iter().map(|end| end.map(|end| end - size));
-        let options = RecordBatchOptions::new().with_row_count(Some(ends.len()));
+        let starts = times.clone().map(|times| times.map(|times| times.0));
         let starts = TimestampMicrosecondArray::from_iter(starts).with_timezone("UTC");
+        let ends = times.map(|times| times.map(|times| times.1));
+        let ends = TimestampMicrosecondArray::from_iter(ends).with_timezone("UTC");
+        let options = RecordBatchOptions::new().with_row_count(Some(ends.len()));
         columns.push(Arc::new(starts));
-        columns.push(Arc::new(TimestampMicrosecondArray::from(ends).with_timezone("UTC")));
+        columns.push(Arc::new(ends));
         assert!(slots.iter().all(Option::is_some), "a slot without a result");
         columns.extend(slots.into_iter().flatten());
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
-    /// The newest window with rows of each request (key, greatest end allowed), in that order:
-    /// ends, and slot columns. Requests of one key lie together, ascending in time.
+    /// The newest window with rows of each request (key, greatest end allowed), in that order,
+    /// and slot columns. Requests of one key lie together, ascending in time.
     fn newest(&self, requests: &[(Option<u32>, i64)]) -> Result<NewestWindows> {
         let none = Panes::default();
-        let mut windows = Windows::default();
-        let mut found = Vec::with_capacity(requests.len());
-        for (key, time) in requests {
-            let panes = key.map_or(&none, |key| &self.keys[key as usize]);
-            let end = panes.newest_end(&self.grid, *time);
-            let (lo, hi) = match end {
-                Some(end) => panes.window(&self.grid, end),
-                None => (panes.first, panes.first),
-            };
-            windows.keys.push(key.unwrap_or(u32::MAX));
-            windows.bounds.push(lo, hi);
-            found.push(end);
+        let found: Vec<Option<Window>> = requests
+            .iter()
+            .map(|(key, time)| {
+                let panes = key.map_or(&none, |key| &self.keys[key as usize]);
+                panes.newest(&self.windows, *time)
+            })
+            .collect();
+        let keys = requests.iter().map(|(key, _)| *key);
+        let columns = self.values(&keys.zip(found.iter().copied()).collect::<Vec<_>>())?;
+        Ok((found, columns))
+    }
+
+    /// The slot columns of windows, no window giving those of nothing. Windows of one key lie
+    /// together, ascending.
+    fn values(&self, of: &[(Option<u32>, Option<Window>)]) -> Result<Vec<Option<ArrayRef>>> {
+        let none = Panes::default();
+        let mut windows = Closing::default();
+        for (key, window) in of {
+            let first = key.map_or(0, |key| self.keys[key as usize].first);
+            let nothing = Window { lo: first, hi: first, ..Window::NOTHING };
+            windows.push(key.unwrap_or(u32::MAX), window.unwrap_or(nothing));
         }
         let of = |key: u32| (self.keys.get(key as usize).unwrap_or(&none), 0, true);
         let runs = runs(&windows, of);
@@ -206,13 +233,79 @@ impl GroupWindow {
         for slot in &self.slots {
             slot.peek(&runs, windows.bounds.slices()).take(&mut columns)?;
         }
-        Ok((found, columns))
+        Ok(columns)
+    }
+
+    /// A result batch of windows (of one key together, ascending); no key gives results of
+    /// nothing, with NULL for the key.
+    pub(super) fn results(&self, windows: &[(Option<u32>, Window)]) -> Result<RecordBatch> {
+        let of = windows.iter().map(|(key, window)| (*key, key.map(|_| *window)));
+        let slots = self.values(&of.collect::<Vec<_>>())?;
+        let times = windows.iter().map(|(_, window)| Some((window.start, window.end)));
+        let mut keys = Vec::with_capacity(self.index.types().len());
+        match windows.iter().map(|(key, _)| *key).collect::<Option<Vec<_>>>() {
+            Some(slots) => keys = self.index.gather(&slots)?,
+            None => {
+                let null = |data_type| arrow::array::new_null_array(data_type, windows.len());
+                keys.extend(self.index.types().iter().map(null));
+            }
+        }
+        self.result_batch(keys, times, slots)
+    }
+
+    /// The windows of a key that have not been closed and end at or before `until`, ascending.
+    pub(super) fn open_windows(&self, key: u32, until: i64) -> Vec<Window> {
+        let panes = &self.keys[key as usize];
+        let (mut open, mut until) = (Vec::new(), until);
+        while let Some(window) = panes.newest(&self.windows, until)
+            && window.end > self.watermark
+        {
+            open.push(window);
+            until = window.end - 1;
+        }
+        open.reverse();
+        open
+    }
+
+    /// The slot of one row of key columns.
+    pub(super) fn find(
+        &self,
+        keys: &[ArrayRef],
+        row: usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<u32>> {
+        self.index.find(keys, row, scratch)
+    }
+
+    /// Probes before this time could miss windows that are gone.
+    pub(super) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    /// The greatest end of window that each probe may see.
+    ///
+    /// # Errors
+    /// `Usage` for a time before the horizon.
+    pub(super) fn lasts(&self, times: &[EventTime], bound: Bound) -> Result<Vec<i64>> {
+        let last = |time: &EventTime| match bound {
+            Bound::Strict => time.0.saturating_sub(1),
+            Bound::Inclusive => time.0,
+        };
+        let too_early = |time: &&EventTime| last(time) < self.horizon.saturating_sub(1);
+        if let Some(early) = times.iter().find(too_early) {
+            let horizon = EventTime(self.horizon);
+            return Err(Error::usage(format!(
+                "the value at {early} is asked for; windows are held for times from {horizon} on"
+            ))
+            .with_hint("training-set reads history for earlier times"));
+        }
+        Ok(times.iter().map(last).collect())
     }
 }
 
 /// One run per stretch of windows of one key. `of` gives the panes of a key, its state, and
 /// whether that starts empty.
-fn runs<'a>(windows: &Windows, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> Vec<PaneRun<'a>> {
+fn runs<'a>(windows: &Closing, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> Vec<PaneRun<'a>> {
     let mut runs: Vec<PaneRun> = Vec::new();
     let mut begin = 0;
     for group in windows.keys.chunk_by(|a, b| a == b) {
@@ -223,6 +316,19 @@ fn runs<'a>(windows: &Windows, of: impl Fn(u32) -> (&'a Panes, usize, bool)) -> 
         runs.push(PaneRun { cells: &panes.cells, first: panes.first, state, fresh, was, results });
     }
     runs
+}
+
+fn windows_of(shape: &WindowShape) -> Result<Windows> {
+    match (shape, Grid::new(shape)?) {
+        (_, Some(grid)) => Ok(Windows::Grid(grid)),
+        (WindowShape::Session { gap_us }, _) => Ok(Windows::Session(length("gap", *gap_us)?)),
+        _ => Err(Error::internal("windows without a grid")),
+    }
+}
+
+/// Times of windows for result batches.
+fn times_of(windows: &[Option<Window>]) -> impl Iterator<Item = Option<(i64, i64)>> + Clone {
+    windows.iter().map(|window| window.map(|window| (window.start, window.end)))
 }
 
 /// Columns of which only "not NULL" is asked.
@@ -252,12 +358,9 @@ impl Operator for GroupWindow {
             self.newest = self.newest.max(*time);
             std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
             let (cell, new) = self.pane_cell(&mut panes, *time);
-            if let Some(pane) = new {
-                let end = self.grid.first_end(pane);
-                if end < panes.due {
-                    panes.due = end;
-                    self.closing.push(end, *slot);
-                }
+            if let Some(end) = new.filter(|end| *end < panes.due) {
+                panes.due = end;
+                self.closing.push(end, *slot);
             }
             cells.push(cell);
             std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
@@ -280,12 +383,12 @@ impl Operator for GroupWindow {
         });
         due.sort_unstable();
         due.dedup();
-        let mut windows = Windows::default();
+        let mut windows = Closing::default();
         for (slot, _) in &due {
             loop {
                 let room = BATCH_ROWS - windows.ends.len();
                 let panes = &mut self.keys[*slot as usize];
-                let done = panes.close(&self.grid, *slot, watermark.0, room, &mut windows);
+                let done = panes.close(&self.windows, *slot, watermark.0, room, &mut windows);
                 if windows.ends.len() >= BATCH_ROWS {
                     self.emit(&mut windows, out)?;
                 }
@@ -303,7 +406,7 @@ impl Operator for GroupWindow {
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
             }
-            panes.drop_old(&self.grid, self.horizon, &mut gone);
+            panes.drop_old(&self.windows, self.horizon, &mut gone);
         }
         self.free_cells(&gone);
         Ok(())
@@ -337,13 +440,13 @@ impl Operator for GroupWindow {
             return Ok(None);
         }
         let requests: Vec<_> = touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
-        let (ends, slots) = self.newest(&requests)?;
+        let (windows, slots) = self.newest(&requests)?;
         for slot in &touched {
             self.keys[*slot as usize].touched = false;
         }
         // A key touched by `touch_all` may not have a closed window yet.
-        let closed: BooleanArray = ends.iter().map(|end| Some(end.is_some())).collect();
-        let batch = self.result_batch(self.index.gather(&touched)?, ends, slots)?;
+        let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
+        let batch = self.result_batch(self.index.gather(&touched)?, times_of(&windows), slots)?;
         match closed.true_count() {
             0 => Ok(None),
             all if all == batch.num_rows() => Ok(Some(batch)),
@@ -352,18 +455,7 @@ impl Operator for GroupWindow {
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
-        let last = |time: &EventTime| match bound {
-            Bound::Strict => time.0.saturating_sub(1),
-            Bound::Inclusive => time.0,
-        };
-        let too_early = |time: &&EventTime| last(time) < self.horizon.saturating_sub(1);
-        if let Some(early) = times.iter().find(too_early) {
-            let horizon = EventTime(self.horizon);
-            return Err(Error::usage(format!(
-                "the value at {early} is asked for; windows are held for times from {horizon} on"
-            ))
-            .with_hint("training-set reads history for earlier times"));
-        }
+        let lasts = self.lasts(times, bound)?;
         let mut scratch = Vec::new();
         let mut found = Vec::with_capacity(times.len());
         for row in 0..times.len() {
@@ -372,11 +464,11 @@ impl Operator for GroupWindow {
         let mut order: Vec<usize> = (0..times.len()).collect();
         order.sort_by_key(|request| (found[*request], times[*request]));
         let requests: Vec<_> =
-            order.iter().map(|request| (found[*request], last(&times[*request]))).collect();
-        let (sorted_ends, columns) = self.newest(&requests)?;
-        let (mut ends, mut places) = (vec![None; times.len()], vec![0u32; times.len()]);
+            order.iter().map(|request| (found[*request], lasts[*request])).collect();
+        let (found, columns) = self.newest(&requests)?;
+        let (mut windows, mut places) = (vec![None; times.len()], vec![0u32; times.len()]);
         for (i, request) in order.iter().enumerate() {
-            ends[*request] = sorted_ends[i];
+            windows[*request] = found[i];
             places[*request] = i as u32;
         }
         let places = UInt32Array::from(places);
@@ -392,9 +484,10 @@ impl Operator for GroupWindow {
             let same = key.data_type() == data_type;
             repeated.push(if same { key.clone() } else { cast(key, data_type)? });
         }
-        let present = ends.iter().map(Option::is_some).collect();
-        let newest = ends.clone();
-        Ok(Probed { rows: self.result_batch(repeated, ends, slots)?, present, newest })
+        let present = windows.iter().map(Option::is_some).collect();
+        let times = times_of(&windows);
+        let newest = windows.iter().map(|window| window.map(|window| window.end)).collect();
+        Ok(Probed { rows: self.result_batch(repeated, times, slots)?, present, newest })
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

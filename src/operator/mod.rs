@@ -5,12 +5,14 @@
 //! | `operator` | the [`operator::Operator`] trait and its contract |
 //! | `answer` | what a feature answers to a probe: reach and `ttl` applied |
 //! | `trailing_window` | RANGE and ROWS frames that end at the current row |
-//! | `group_window` | TUMBLE and HOP |
+//! | `group_window` | TUMBLE, HOP, CUMULATE and SESSION |
+//! | `having` | a condition on their results |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
 pub mod answer;
 pub mod checker;
 pub mod group_window;
+pub mod having;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]
 pub mod operator;
 #[cfg(test)]
@@ -20,6 +22,7 @@ pub mod trailing_window;
 pub mod trial;
 
 use self::group_window::GroupWindow;
+use self::having::HavingWindow;
 use self::operator::Operator;
 use self::trailing_window::TrailingWindow;
 use crate::error::Result;
@@ -32,6 +35,9 @@ use crate::plan::dataflow::WindowSpec;
 pub fn build(spec: &WindowSpec, current: bool) -> Result<Box<dyn Operator>> {
     Ok(match spec {
         WindowSpec::Trailing(spec) => Box::new(TrailingWindow::new(spec, current)?),
-        WindowSpec::Group(spec) => Box::new(GroupWindow::new(spec, current)?),
+        WindowSpec::Group(spec) => match &spec.having {
+            Some(having) => Box::new(HavingWindow::new(spec, having, current)?),
+            None => Box::new(GroupWindow::new(spec, current)?),
+        },
     })
 }

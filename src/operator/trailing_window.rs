@@ -11,11 +11,13 @@
 //! | `plan` | what follows from the specification |
 //! | `keys` | the rows of a key, and which of them are still needed |
 //! | `front` | how far each frame has moved; moving on |
+//! | `exclude` | moving on where peers have different frames |
 //! | `order` | rows of equal time under tie-breakers |
 //! | `probe` | values at a time asked for |
 //! | `sorted` | history read key by key |
 //! | `snapshot` | state to tables and back |
 
+mod exclude;
 mod front;
 mod keys;
 mod order;
@@ -33,7 +35,7 @@ use arrow::compute::cast;
 use self::front::{Front, Piece};
 use self::keys::{KeyRows, NOT_DUE};
 use self::order::anchor;
-use self::plan::Plan;
+use self::plan::{Plan, excludes};
 use self::probe::{Ask, evaluate, in_request_order};
 use self::sorted::Sorted;
 use super::operator::{Bound, Operator, Probed};
@@ -41,7 +43,7 @@ use crate::aggregate::slot::Rows;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
 use crate::model::time::EventTime;
-use crate::plan::dataflow::{FrameExtent, TrailingSpec};
+use crate::plan::dataflow::TrailingSpec;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::snapshot::Snapshot;
@@ -93,9 +95,10 @@ impl TrailingWindow {
         let index = KeyIndex::new(&spec.key_types)?;
         let finals = Front::new(&plan, |_| true)?;
         // Under tie-breakers a late row can change places inside a ROWS frame: those frames are
-        // evaluated from the buffer instead.
+        // evaluated from the buffer instead. So are frames that differ between peers.
         let moving = |frame: usize| {
-            !plan.ordered || matches!(plan.spec.frames[frame].extent, FrameExtent::Range { .. })
+            let frame = &plan.spec.frames[frame];
+            !(plan.ordered && frame.is_rows()) && !excludes(frame)
         };
         let current = if current { Some(Front::new(&plan, moving)?) } else { None };
         Ok(Self {
@@ -331,8 +334,7 @@ impl TrailingWindow {
         let stride = self.plan.layout.stride();
         let Some(slot) = slot else {
             let rows = Rows { words: &[], stride, first: 0, texts: &[], order: None };
-            let (tie, final_end, end) = (0, 0, 0);
-            return Ask { key: None, rows, tie, final_end, end, time, anchor: None };
+            return Ask { key: None, rows, tie: 0, end: 0, time, anchor: None };
         };
         let key = &self.keys[slot as usize];
         let rows = key.rows(&self.plan, self.interner.texts());
@@ -341,8 +343,7 @@ impl TrailingWindow {
             Bound::Inclusive => row[0] as i64 <= time,
         });
         let anchor = self.anchor(&rows, end, time);
-        let (tie, final_end) = (key.tie, key.final_end);
-        Ask { key: Some(slot as usize), rows, tie, final_end, end, time, anchor }
+        Ask { key: Some(slot as usize), rows, tie: key.tie, end, time, anchor }
     }
 
     /// Requests at the newest row of each key.
@@ -432,7 +433,7 @@ impl Operator for TrailingWindow {
             while start < *end {
                 let room = (FINAL_ROWS - rows) as u64;
                 let mut stop = (*end).min(start + room);
-                if self.plan.ordered && stop < *end {
+                if self.plan.whole_groups && stop < *end {
                     // Rows of equal time stay together: a frame may put them in another order.
                     let now = self.keys[*slot as usize].buffer.time(stride, stop - 1);
                     let buffer = &self.keys[*slot as usize].buffer;

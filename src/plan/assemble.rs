@@ -7,13 +7,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
+use sqlparser::ast::Spanned as _;
 
 use super::bind::row_schema;
 use super::check::CheckedQuery;
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{
-    FeaturePlan, FrameSpec, GroupSpec, Preparation, Projection, SlotSpec, TIME_COLUMN, TieBreak,
-    TrailingSpec, WINDOW_END_COLUMN, WINDOW_START_COLUMN, WindowSpec,
+    FeaturePlan, FrameSpec, GroupSpec, Having, Preparation, Projection, SlotSpec, TIME_COLUMN,
+    TieBreak, TrailingSpec, WINDOW_END_COLUMN, WINDOW_START_COLUMN, WindowSpec,
 };
 use super::expression::{
     any, canonical_type, canonicalise, column, nondeterministic, not_grouped, physical_expr,
@@ -29,6 +30,7 @@ use crate::aggregate::udaf;
 use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::is_key_type;
+use crate::sql::token::At as _;
 
 pub fn assemble(
     name: &str,
@@ -43,10 +45,15 @@ pub fn assemble(
     let frames = parts.frames()?;
     let outputs = output::outputs(&parts.lowered, checked)?;
     let posts = parts.posts(&outputs)?;
-    let window = parts.window(frames, slots);
+    let mut window = parts.window(frames, slots);
+    let having = parts.having(&window)?;
+    if let (WindowSpec::Group(spec), Some((_, having))) = (&mut window, &having) {
+        spec.having = Some(having.clone());
+    }
     let preparation = parts.preparation()?;
     let (posts, output) = parts.output(posts, &window)?;
-    let description = describe::describe(&parts, &window, &posts);
+    let having = having.map(|(condition, _)| condition);
+    let description = describe::describe(&parts, &window, &posts, having.as_ref());
     // What planning itself folded has been counted on the way; rows have not.
     let mut notes = describe::notes(&parts, &window, &posts);
     if errors.get() > 0 {
@@ -143,7 +150,8 @@ impl<'a> Parts<'a> {
         let ties = lowered.frames.iter().flat_map(|f| f.ties.iter().map(|(e, ..)| e));
         let outputs = lowered.outputs.iter().map(|(_, e)| e);
         let keys = lowered.keys.iter().flatten();
-        for expr in lowered.filter.iter().chain(calls).chain(ties).chain(outputs).chain(keys) {
+        let filters = lowered.filter.iter().chain(&lowered.having);
+        for expr in filters.chain(calls).chain(ties).chain(outputs).chain(keys) {
             if let Some(name) = nondeterministic(expr) {
                 return Err(Error::not_supported(format!(
                     "{name} in a feature: its value changes with the time of evaluation"
@@ -245,7 +253,8 @@ impl<'a> Parts<'a> {
             for (expr, descending, nulls_first) in frame.ties {
                 ties.push(TieBreak { column: self.value(expr)?, descending, nulls_first });
             }
-            frames.push(FrameSpec { extent: frame.extent, ties });
+            let (exclude, rows_max) = (frame.exclude, frame.rows_max);
+            frames.push(FrameSpec { extent: frame.extent, ties, exclude, rows_max });
         }
         Ok(frames)
     }
@@ -346,12 +355,29 @@ impl<'a> Parts<'a> {
             Some(call) => WindowSpec::Group(GroupSpec {
                 key_types,
                 value_types,
-                size_us: call.size_us,
-                slide_us: call.slide_us,
-                offset_us: call.offset_us,
+                shape: call.shape.clone(),
                 slots,
+                having: None,
             }),
         }
+    }
+
+    /// HAVING over the columns of the result batch: as an expression and ready to run.
+    fn having(&mut self, window: &WindowSpec) -> Result<Option<(Expr, Having)>> {
+        let Some(condition) = self.lowered.having.clone() else { return Ok(None) };
+        let span = self.checked.select().and_then(|select| select.having.as_ref());
+        let located = |error: Error| match span {
+            Some(having) => error.context("HAVING").at(having.span()),
+            None => error,
+        };
+        let post = self.post(condition, false).map_err(located)?;
+        let schema = Arc::new(
+            DFSchema::try_from(result_schema(window).as_ref().clone()).map_err(planning_error)?,
+        );
+        let post = canonicalise(simplify(post, &schema), &schema, self.errors).map_err(located)?;
+        let post = simplify(post, &schema);
+        let having = Having(physical_expr(&post, &schema).map_err(located)?);
+        Ok(Some((post, having)))
     }
 
     /// Admitted batch → step batch.

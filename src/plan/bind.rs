@@ -16,19 +16,20 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::SqlToRel;
 use sqlparser::ast::{
-    Expr as SqlExpr, Ident, NamedWindowExpr, ObjectName, Query, Select, SetExpr, Spanned as _,
-    Statement, TableFactor, Value, WindowFrameBound, WindowSpec, WindowType, visit_expressions_mut,
+    Expr as SqlExpr, Ident, Interval, NamedWindowExpr, ObjectName, Query, Select, SetExpr,
+    Spanned as _, Statement, TableFactor, Value, WindowFrameBound, WindowSpec, WindowType,
+    visit_expressions_mut,
 };
 
+use super::check_frame::frame_of;
 use super::checked::ErrorCounter;
-use super::dataflow::{FeaturePlan, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use super::dataflow::{FeaturePlan, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::planning_error;
-use super::{assemble, call, check, lower, session, spelling};
+use super::{assemble, call, check, lower, session, spelling, subquery};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::diagnostic::suggestion;
-use crate::sql::window::interval_us;
 
 /// The catalog as planning sees it.
 pub trait SourceLookup {
@@ -117,10 +118,22 @@ fn relation_schema(source: &SourceDef, windowed: bool) -> Result<SchemaRef> {
 /// The query as DataFusion reads it: its window function replaced by the table it reads, the
 /// intervals of its frames in the one spelling that DataFusion takes there.
 fn plain_query(checked: &check::CheckedQuery) -> Query {
-    let mut query = checked.query.clone();
-    let SetExpr::Select(select) = query.body.as_mut() else { return query };
+    let mut plain = checked.query.clone();
+    let SetExpr::Select(select) = plain.body.as_mut() else { return plain };
     plain_intervals(select);
-    if let Some(from) = select.from.first_mut() {
+    if let Some(call) = &checked.window
+        && let Some(query) = &call.query
+        && let Some(from) = select.from.first_mut()
+    {
+        let mut subquery = query.clone();
+        subquery::add_bounds(&mut subquery);
+        let (alias, lateral, sample) = (call.alias.clone(), false, None);
+        from.relation = TableFactor::Derived { lateral, subquery, alias, sample };
+        return plain;
+    }
+    if let Some(from) = select.from.first_mut()
+        && !matches!(from.relation, TableFactor::Derived { .. })
+    {
         let alias = match &from.relation {
             TableFactor::Table { alias, .. } | TableFactor::TableFunction { alias, .. } => {
                 alias.clone()
@@ -141,7 +154,7 @@ fn plain_query(checked: &check::CheckedQuery) -> Query {
             index_hints: vec![],
         };
     }
-    query
+    plain
 }
 
 fn plain_intervals(select: &mut Select) {
@@ -163,13 +176,40 @@ fn plain_intervals(select: &mut Select) {
 
 fn plain_interval(spec: &mut WindowSpec) {
     let Some(frame) = &mut spec.window_frame else { return };
-    if let WindowFrameBound::Preceding(Some(extent)) = &mut frame.start_bound
-        && let SqlExpr::Interval(interval) = extent.as_mut()
-        && let Ok(us) = interval_us(&SqlExpr::Interval(interval.clone()))
-    {
-        let text = Value::SingleQuotedString(format!("{us} microseconds"));
-        *interval.value = SqlExpr::Value(text.into());
-        interval.leading_field = None;
+    // `check_call` has read every frame before; one it refused does not come here.
+    let Ok(read) = frame_of(frame) else { return };
+    let bound = |text: String| {
+        let value = Value::SingleQuotedString(text);
+        let interval = Interval {
+            value: Box::new(SqlExpr::Value(value.into())),
+            leading_field: None,
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        };
+        WindowFrameBound::Preceding(Some(Box::new(SqlExpr::Interval(interval))))
+    };
+    let number = |rows: u64| {
+        let value = SqlExpr::Value(Value::Number(rows.to_string(), false).into());
+        WindowFrameBound::Preceding(Some(Box::new(value)))
+    };
+    match read.extent {
+        FrameExtent::Range { preceding_us, until_us } => {
+            if let Some(us) = preceding_us {
+                frame.start_bound = bound(format!("{us} microseconds"));
+            }
+            let code = lower::frame_code(read.exclude, read.rows_max);
+            frame.end_bound = Some(match (code, until_us) {
+                (0, 0) => WindowFrameBound::CurrentRow,
+                _ => bound(format!("{code} months {until_us} microseconds")),
+            });
+        }
+        FrameExtent::Rows { until, .. } => {
+            frame.end_bound = Some(match until {
+                0 => WindowFrameBound::CurrentRow,
+                _ => number(until),
+            });
+        }
     }
 }
 

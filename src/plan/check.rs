@@ -16,6 +16,7 @@ use super::bind::{SourceLookup, find_source};
 use super::check_call;
 use super::dataflow::{WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::lower::ROW;
+use super::subquery;
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
 use crate::sql::token::span_of;
@@ -27,7 +28,7 @@ pub struct CheckedQuery {
     /// Window functions in their canonical spelling.
     pub query: Query,
     pub source: Arc<SourceDef>,
-    /// TUMBLE or HOP; `None` for trailing windows.
+    /// A group window; `None` for trailing windows.
     pub window: Option<WindowCall>,
     pub items: Vec<Item>,
 }
@@ -80,22 +81,25 @@ pub fn check(query: &Query, sources: &dyn SourceLookup) -> Result<CheckedQuery> 
         other => return Err(not_a_select(other).with_span(span_of(other.span()))),
     };
     check_select(select)?;
-    let (name, window) = relation(&select.from)?;
+    let Relation { name, window, inner } = relation(&select.from)?;
     let source = find_source(sources, &folded(&name)?)
         .map_err(|error| error.with_span(span_of(name.span())))?;
+    let event_time = subquery::event_time(&source, &inner)?;
     if let Some(call) = &window {
         let time = fold(&call.time);
-        if time != source.watermark.column {
-            return Err(not_event_time(&time, &source).with_span(span_of(call.time.span)));
+        if time != event_time {
+            return Err(
+                not_event_time(&time, &event_time, &source).with_span(span_of(call.time.span))
+            );
         }
     }
-    check_call::check_calls(select, &source)?;
+    check_call::check_calls(select, &source, &event_time)?;
     check_shape(select, window.as_ref())?;
     let items = items(select)?;
     Ok(CheckedQuery { source, window, items, query })
 }
 
-fn not_a_select(body: &SetExpr) -> Error {
+pub fn not_a_select(body: &SetExpr) -> Error {
     match body {
         SetExpr::SetOperation { op: SetOperator::Union, .. } => {
             Error::not_yet("UNION in a feature").with_hint("write one feature per SELECT")
@@ -112,7 +116,7 @@ fn not_a_select(body: &SetExpr) -> Error {
 }
 
 /// Refused clauses around the SELECT.
-fn check_clauses(query: &Query) -> Result<()> {
+pub fn check_clauses(query: &Query) -> Result<()> {
     let spanned = |error: Error, span| Err(error.with_span(span_of(span)));
     if let Some(with) = &query.with {
         return spanned(Error::not_yet("WITH in a feature"), with.span());
@@ -129,7 +133,7 @@ fn check_clauses(query: &Query) -> Result<()> {
     Ok(())
 }
 
-fn check_select(select: &Select) -> Result<()> {
+pub fn check_select(select: &Select) -> Result<()> {
     let spanned = |error: Error, span| Err(error.with_span(span_of(span)));
     if let Some(distinct) = &select.distinct {
         let error = match distinct {
@@ -140,10 +144,6 @@ fn check_select(select: &Select) -> Result<()> {
             error.with_hint("leave it out; COUNT(DISTINCT x) is supported"),
             select.span(),
         );
-    }
-    if let Some(having) = &select.having {
-        let error = Error::not_yet("HAVING in a feature");
-        return spanned(error.with_hint("filter when you read the feature"), having.span());
     }
     if let Some(qualify) = &select.qualify {
         return spanned(Error::not_yet("QUALIFY in a feature"), qualify.span());
@@ -173,7 +173,10 @@ fn grouping_sets() -> Error {
 }
 
 fn check_subqueries(select: &Select) -> Result<()> {
-    let found = visit_expressions(select, |expr| {
+    // Sub-queries in FROM have their own checks.
+    let mut select = select.clone();
+    select.from.clear();
+    let found = visit_expressions(&select, |expr| {
         let error = match expr {
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
                 Error::not_yet("sub-queries in the expressions of a feature")
@@ -187,7 +190,7 @@ fn check_subqueries(select: &Select) -> Result<()> {
     });
     match found {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => check_condition(select),
+        ControlFlow::Continue(()) => check_condition(&select),
     }
 }
 
@@ -210,8 +213,16 @@ fn check_condition(select: &Select) -> Result<()> {
     }
 }
 
-/// The name of the source, and its group window.
-fn relation(from: &[TableWithJoins]) -> Result<(ObjectName, Option<WindowCall>)> {
+/// What a SELECT reads.
+pub struct Relation {
+    /// Of the source.
+    pub name: ObjectName,
+    pub window: Option<WindowCall>,
+    /// The sub-queries between, outermost first.
+    pub inner: Vec<Select>,
+}
+
+pub fn relation(from: &[TableWithJoins]) -> Result<Relation> {
     let [only] = from else {
         let error = match from.first() {
             None => Error::usage("a feature needs FROM and a source"),
@@ -229,12 +240,16 @@ fn relation(from: &[TableWithJoins]) -> Result<(ObjectName, Option<WindowCall>)>
         return Err(error.with_span(span_of(join.relation.span())));
     }
     if let Some(call) = window_call(&only.relation)? {
-        return Ok((call.table.clone(), Some(call)));
+        if let Some(query) = &call.query {
+            let below = subquery::relation_of(query)?;
+            return Ok(Relation { window: Some(call), ..below });
+        }
+        return Ok(Relation { name: call.table.clone(), window: Some(call), inner: Vec::new() });
     }
     let span = span_of(only.relation.span());
     match &only.relation {
         TableFactor::Table { name, args: None, sample: None, version: None, .. } => {
-            Ok((name.clone(), None))
+            Ok(Relation { name: name.clone(), window: None, inner: Vec::new() })
         }
         TableFactor::Table { name, args: Some(_), .. } => {
             Err(Error::not_yet(format!("{name}(…) in the FROM of a feature")).with_span(span))
@@ -243,9 +258,9 @@ fn relation(from: &[TableWithJoins]) -> Result<(ObjectName, Option<WindowCall>)>
             Err(Error::not_supported("TABLESAMPLE and FOR SYSTEM_TIME in a feature")
                 .with_span(span))
         }
-        TableFactor::Derived { .. } => Err(Error::not_yet("a sub-query in the FROM of a feature")
-            .with_hint("write its expressions and its WHERE in the SELECT of the feature")
-            .with_span(span)),
+        TableFactor::Derived { subquery, lateral: false, sample: None, .. } => {
+            subquery::relation_of(subquery)
+        }
         other => Err(Error::not_yet(format!("FROM {other}")).with_span(span)),
     }
 }
@@ -271,10 +286,10 @@ pub fn fold(ident: &Ident) -> String {
     }
 }
 
-pub fn not_event_time(found: &str, source: &SourceDef) -> Error {
-    let time = &source.watermark.column;
+/// `event_time` is the name it has in FROM.
+pub fn not_event_time(found: &str, event_time: &str, source: &SourceDef) -> Error {
     Error::usage(format!("{found} is not the event time of source {}", source.name))
-        .with_hint(format!("windows follow {time}, the column of its WATERMARK"))
+        .with_hint(format!("windows follow {event_time}, the column of its WATERMARK"))
 }
 
 /// Windows there must be, and of one kind.
@@ -291,6 +306,12 @@ fn check_shape(select: &Select, window: Option<&WindowCall>) -> Result<()> {
             .with_hint("GROUP BY the key columns, window_start, window_end")
             .with_span(call.span)),
         (Some(_), None, true) => Ok(()),
+        (None, _, false) if select.having.is_some() => {
+            let span = select.having.as_ref().map(|having| span_of(having.span()));
+            Err(Error::not_supported("HAVING without GROUP BY: every event gives its row")
+                .with_hint("filter when you read the feature")
+                .with_span(span.unwrap_or(crate::sql::guard::START)))
+        }
         (None, _, true) => {
             Err(Error::not_supported("GROUP BY without a window: its rows would never be final")
                 .with_hint(

@@ -6,16 +6,17 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, NamedWindowExpr, NullTreatment, Select, Spanned as _, Visit, Visitor,
-    WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::check::{fold, not_event_time};
+use super::check_frame::frame_of;
 use super::{call, session, spelling};
 use crate::aggregate::kind::AggregateKind;
 use crate::aggregate::table::{Constant, Function as Table};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
-use crate::limits::ROWS_FRAME_MAX;
+use crate::sql::frame_clause::is_marker;
 use crate::sql::token::span_of;
 
 /// Functions whose value is another at every evaluation.
@@ -62,7 +63,9 @@ pub fn calls(select: &Select) -> Calls {
 }
 
 /// Every call and every window of the query.
-pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
+///
+/// `event_time` is the name the event time has in FROM.
+pub fn check_calls(select: &Select, source: &SourceDef, event_time: &str) -> Result<()> {
     for (at, definition) in select.named_window.iter().enumerate() {
         let earlier = &select.named_window[..at];
         if earlier.iter().any(|other| fold(&other.0) == fold(&definition.0)) {
@@ -71,7 +74,7 @@ pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
         }
         match &definition.1 {
             NamedWindowExpr::WindowSpec(spec) => {
-                check_window(spec, source)
+                check_window(spec, source, event_time)
                     .map_err(|error| error.with_span(span_of(definition.0.span)))?;
             }
             NamedWindowExpr::NamedWindow(ident) => {
@@ -81,7 +84,7 @@ pub fn check_calls(select: &Select, source: &SourceDef) -> Result<()> {
         }
     }
     let visited = select.visit(&mut FunctionVisitor(|function: &Function| {
-        check_call(function, select, source)
+        check_call(function, select, source, event_time)
             .map_err(|error| error.with_span(span_of(function.span())))
     }));
     match visited {
@@ -114,16 +117,25 @@ fn name(function: &Function) -> Option<String> {
     }
 }
 
-fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Result<()> {
+fn check_call(
+    function: &Function,
+    select: &Select,
+    source: &SourceDef,
+    event_time: &str,
+) -> Result<()> {
     let Some(name) = name(function) else {
         return Err(Error::usage(format!("no such function: {}", function.name)));
     };
+    // The end of a frame, which `check_frame` reads.
+    if is_marker(&name) {
+        return Ok(());
+    }
     if NONDETERMINISTIC.contains(&name.as_str()) {
         return Err(Error::not_supported(format!(
             "{name} in a feature: its value changes with the time of evaluation, so a replay or a \
              training set would give other values"
         ))
-        .with_hint(format!("use the event time, {}", source.watermark.column)));
+        .with_hint(format!("use the event time, {event_time}")));
     }
     let known = session::functions();
     let aggregate = call::kind_of(&name);
@@ -141,8 +153,7 @@ fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Resul
             ))
             .with_hint("ROW_NUMBER, RANK and LAG look back only"));
         }
-        let later = ["session", "cumulate"].contains(&name.as_str())
-            || known.window_functions().contains_key(&name)
+        let later = known.window_functions().contains_key(&name)
             || known.aggregate_functions().contains_key(&name)
             || known.higher_order_functions().contains_key(&name)
             || ["unnest", "unnest_outer", "map", "make_map", "grouping"].contains(&name.as_str());
@@ -154,7 +165,7 @@ fn check_call(function: &Function, select: &Select, source: &SourceDef) -> Resul
     check_clauses(function, kind)?;
     match &function.over {
         Some(WindowType::WindowSpec(spec)) => {
-            check_window(spec, source)?;
+            check_window(spec, source, event_time)?;
             check_nesting(function)
         }
         Some(WindowType::NamedWindow(ident)) => {
@@ -316,8 +327,7 @@ fn check_nesting(function: &Function) -> Result<()> {
     }
 }
 
-fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
-    let time = &source.watermark.column;
+fn check_window(spec: &WindowSpec, source: &SourceDef, time: &str) -> Result<()> {
     if let Some(base) = &spec.window_name {
         return Err(
             Error::not_yet("a window built on another window").with_span(span_of(base.span))
@@ -334,8 +344,8 @@ fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
         Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
         other => other.to_string(),
     };
-    if found != *time {
-        return Err(not_event_time(&found, source).with_span(span_of(first.expr.span())));
+    if found != time {
+        return Err(not_event_time(&found, time, source).with_span(span_of(first.expr.span())));
     }
     if first.options.asc == Some(false) {
         return Err(Error::not_supported(format!(
@@ -353,61 +363,8 @@ fn check_window(spec: &WindowSpec, source: &SourceDef) -> Result<()> {
             .with_span(span_of(second.span())));
     }
     match &spec.window_frame {
-        Some(frame) => check_frame(frame),
+        Some(frame) => frame_of(frame).map(|_| ()),
         None => Ok(()),
-    }
-}
-
-fn check_frame(frame: &WindowFrame) -> Result<()> {
-    let ahead = |bound: &WindowFrameBound| {
-        Err(Error::not_supported(format!(
-            "a frame that looks ahead ({bound}): its rows have not arrived when the value is needed"
-        ))
-        .with_hint("end the frame at CURRENT ROW"))
-    };
-    if frame.units == WindowFrameUnits::Groups {
-        return Err(Error::not_yet("GROUPS frames").with_hint("use ROWS or RANGE"));
-    }
-    match &frame.end_bound {
-        None | Some(WindowFrameBound::CurrentRow) => {}
-        Some(bound @ WindowFrameBound::Following(_)) => return ahead(bound),
-        Some(bound @ WindowFrameBound::Preceding(_)) => {
-            return Err(Error::not_yet(format!(
-                "a frame that ends before the current row ({bound})"
-            ))
-            .with_hint("end the frame at CURRENT ROW"));
-        }
-    }
-    match (&frame.start_bound, &frame.units) {
-        (bound @ WindowFrameBound::Following(_), _) => ahead(bound),
-        (WindowFrameBound::Preceding(Some(extent)), WindowFrameUnits::Range) => {
-            let error = match extent.as_ref() {
-                Expr::Interval(_) => match crate::sql::window::interval_us(extent) {
-                    Ok(us) if us >= 0 => return Ok(()),
-                    Ok(_) => return ahead(&frame.start_bound),
-                    Err(error) => error,
-                },
-                other => Error::usage(format!("RANGE {other} PRECEDING: expected an interval"))
-                    .with_hint("write RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW"),
-            };
-            Err(error.with_span(span_of(extent.span())))
-        }
-        (WindowFrameBound::Preceding(Some(extent)), _) => {
-            let number = extent.to_string().parse::<u64>();
-            match number {
-                Ok(rows) if rows >= ROWS_FRAME_MAX => Err(Error::not_supported(format!(
-                    "a frame of {rows} rows PRECEDING: at most {ROWS_FRAME_MAX} rows fit"
-                ))
-                .with_hint("use fewer rows, or a RANGE frame")
-                .with_span(span_of(extent.span()))),
-                Ok(_) => Ok(()),
-                Err(_) => {
-                    Err(Error::usage(format!("ROWS {extent} PRECEDING: expected a number of rows"))
-                        .with_span(span_of(extent.span())))
-                }
-            }
-        }
-        _ => Ok(()),
     }
 }
 

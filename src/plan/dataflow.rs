@@ -26,6 +26,7 @@ use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::canonical_f64;
 use crate::plan::checked::ErrorCounter;
 use crate::plan::describe::Description;
+use crate::sql::window::WindowShape;
 
 /// Names of the fixed columns of a step batch, after the key columns.
 pub const TIME_COLUMN: &str = "_time";
@@ -91,12 +92,7 @@ impl Preparation {
     pub fn evaluate(&self, admitted: &RecordBatch) -> Result<RecordBatch> {
         let Some(filter) = &self.filter else { return self.projection.evaluate(admitted) };
         let mask = filter.evaluate(admitted)?.into_array(admitted.num_rows())?;
-        let mask = mask.as_boolean();
-        // NULL is not true; the kernel takes only masks that have NULLs.
-        let mask: BooleanArray = match mask.null_count() {
-            0 => mask.clone(),
-            _ => arrow::compute::prep_null_mask_filter(mask),
-        };
+        let mask = true_mask(mask.as_boolean());
         if mask.true_count() == mask.len() {
             return self.projection.evaluate(admitted);
         }
@@ -104,13 +100,27 @@ impl Preparation {
     }
 }
 
-/// The extent of a trailing frame; it always ends at the current row.
+/// The extent of a trailing frame; it ends at the current row or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FrameExtent {
-    /// `[t − preceding, t]`, both ends closed, peers included; `None` = UNBOUNDED PRECEDING.
-    Range { preceding_us: Option<i64> },
-    /// The row itself and `preceding` rows before it; `None` = UNBOUNDED PRECEDING.
-    Rows { preceding: Option<u64> },
+    /// `[t − preceding, t − until]`, both ends closed, peers included; `None` = UNBOUNDED
+    /// PRECEDING; `until <= preceding`.
+    Range { preceding_us: Option<i64>, until_us: i64 },
+    /// From `preceding` rows before the row (`None` = UNBOUNDED PRECEDING) up to `until` rows
+    /// before it, 0 being the row itself; `until <= preceding`.
+    Rows { preceding: Option<u64>, until: u64 },
+}
+
+/// Rows around the current one that a RANGE frame leaves out. `EXCLUDE GROUP` needs no word of
+/// its own: such a frame ends a microsecond before the row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Exclude {
+    #[default]
+    NoOthers,
+    /// The row itself, not its peers.
+    CurrentRow,
+    /// Its peers, not the row itself.
+    Ties,
 }
 
 /// One more ORDER BY column after the event time: breaks ties before log order does.
@@ -127,6 +137,41 @@ pub struct FrameSpec {
     pub extent: FrameExtent,
     /// ROWS frames only; empty = event time, then log order.
     pub ties: Vec<TieBreak>,
+    /// RANGE frames that end at the current row only.
+    pub exclude: Exclude,
+    /// RANGE frames only: at most so many rows, the newest in the total order.
+    pub rows_max: Option<u64>,
+}
+
+impl FrameSpec {
+    /// A frame without further conditions.
+    pub fn of(extent: FrameExtent) -> Self {
+        Self { extent, ties: Vec::new(), exclude: Exclude::NoOthers, rows_max: None }
+    }
+
+    /// `RANGE BETWEEN preceding PRECEDING AND CURRENT ROW`.
+    pub fn range(preceding_us: Option<i64>) -> Self {
+        Self::of(FrameExtent::Range { preceding_us, until_us: 0 })
+    }
+
+    /// `ROWS BETWEEN preceding PRECEDING AND CURRENT ROW`.
+    pub fn rows(preceding: Option<u64>) -> Self {
+        Self::of(FrameExtent::Rows { preceding, until: 0 })
+    }
+
+    pub fn is_rows(&self) -> bool {
+        matches!(self.extent, FrameExtent::Rows { .. })
+    }
+
+    /// Whether rows never leave the frame.
+    pub fn is_unbounded(&self) -> bool {
+        self.rows_max.is_none()
+            && matches!(
+                self.extent,
+                FrameExtent::Range { preceding_us: None, .. }
+                    | FrameExtent::Rows { preceding: None, .. }
+            )
+    }
 }
 
 /// One accumulator: an aggregate over a frame (`frame` is 0 for group windows).
@@ -148,15 +193,45 @@ pub struct TrailingSpec {
     pub carried: Vec<usize>,
 }
 
-/// A group-window operator: TUMBLE (`slide == size`) or HOP.
+/// A group-window operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSpec {
     pub key_types: Vec<DataType>,
     pub value_types: Vec<DataType>,
-    pub size_us: i64,
-    pub slide_us: i64,
-    pub offset_us: i64,
+    pub shape: WindowShape,
     pub slots: Vec<SlotSpec>,
+    pub having: Option<Having>,
+}
+
+/// HAVING: a condition over result batches.
+#[derive(Clone, Debug)]
+pub struct Having(pub Arc<dyn PhysicalExpr>);
+
+impl PartialEq for Having {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref() == other.0.as_ref()
+    }
+}
+
+impl Eq for Having {}
+
+impl Having {
+    /// Where it is true; NULL is not.
+    ///
+    /// # Errors
+    /// `Data` if the condition cannot be evaluated.
+    pub fn mask(&self, results: &RecordBatch) -> Result<BooleanArray> {
+        let mask = self.0.evaluate(results)?.into_array(results.num_rows())?;
+        Ok(true_mask(mask.as_boolean()))
+    }
+}
+
+/// NULL is not true; the kernel takes only masks that have NULLs.
+fn true_mask(mask: &BooleanArray) -> BooleanArray {
+    match mask.null_count() {
+        0 => mask.clone(),
+        _ => arrow::compute::prep_null_mask_filter(mask),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 
 use super::assemble::Parts;
-use super::dataflow::{FrameExtent, FrameSpec, SlotSpec, TIME_COLUMN, WindowSpec};
+use super::dataflow::{
+    Exclude, FrameExtent, FrameSpec, GroupSpec, SlotSpec, TIME_COLUMN, WindowSpec,
+};
 use super::expression::any;
 use super::text::text;
 use crate::aggregate::datum::Datum;
@@ -12,6 +14,7 @@ use crate::aggregate::kind::Direction;
 use crate::model::time::format_duration;
 use crate::sql::printer::name_text;
 use crate::sql::types::type_name;
+use crate::sql::window::{CalendarUnit, WindowShape};
 
 /// The texts of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub struct Description {
     /// `event_time - 30 seconds`
     pub watermark: String,
     pub filter: Option<String>,
+    pub having: Option<String>,
     pub keys: Vec<String>,
     /// `v0`, `v1`, … over the columns of the source.
     pub values: Vec<String>,
@@ -44,7 +48,12 @@ pub fn row_text(expr: &Expr) -> String {
     text(expr, &|_| None)
 }
 
-pub fn describe(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Description {
+pub fn describe(
+    parts: &Parts<'_>,
+    window: &WindowSpec,
+    posts: &[(String, Expr)],
+    having: Option<&Expr>,
+) -> Description {
     let source = &parts.checked.source;
     let watermark = &source.watermark;
     let delay = match watermark.delay_us {
@@ -58,20 +67,7 @@ pub fn describe(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]
             let frames = spec.frames.iter().map(|f| frame_text(f, &time, &values));
             (frames.collect::<Vec<_>>(), &spec.slots)
         }
-        WindowSpec::Group(spec) => {
-            let mut frame = match spec.slide_us == spec.size_us {
-                true => format!("TUMBLE {}", format_duration(spec.size_us)),
-                false => format!(
-                    "HOP every {} of {}",
-                    format_duration(spec.slide_us),
-                    format_duration(spec.size_us)
-                ),
-            };
-            if spec.offset_us != 0 {
-                frame.push_str(&format!(" offset {}", format_duration(spec.offset_us)));
-            }
-            (vec![frame], &spec.slots)
-        }
+        WindowSpec::Group(spec) => (vec![shape_text(&spec.shape)], &spec.slots),
     };
     let over = matches!(window, WindowSpec::Trailing(_));
     let slots: Vec<String> = slots
@@ -92,6 +88,7 @@ pub fn describe(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]
         source: source.name.clone(),
         watermark: format!("{}{delay}", name_text(&watermark.column)),
         filter: parts.filter.as_ref().map(row_text),
+        having: having.map(|condition| text(condition, &known)),
         keys,
         values,
         frames,
@@ -121,6 +118,35 @@ fn known_column(
     }
 }
 
+fn shape_text(shape: &WindowShape) -> String {
+    let (mut text, offset_us) = match shape {
+        WindowShape::Grid { slide_us, size_us, offset_us } if slide_us == size_us => {
+            (format!("TUMBLE {}", format_duration(*size_us)), *offset_us)
+        }
+        WindowShape::Grid { slide_us, size_us, offset_us } => {
+            let (slide, size) = (format_duration(*slide_us), format_duration(*size_us));
+            (format!("HOP every {slide} of {size}"), *offset_us)
+        }
+        WindowShape::Cumulate { step_us, size_us, offset_us } => {
+            let (step, size) = (format_duration(*step_us), format_duration(*size_us));
+            (format!("CUMULATE by {step} up to {size}"), *offset_us)
+        }
+        WindowShape::Calendar { unit, count, zone } => {
+            let unit = match unit {
+                CalendarUnit::Day => "day",
+                CalendarUnit::Month => "month",
+            };
+            let plural = if *count == 1 { "" } else { "s" };
+            (format!("TUMBLE {count} {unit}{plural} of {zone}"), 0)
+        }
+        WindowShape::Session { gap_us } => (format!("SESSION gap {}", format_duration(*gap_us)), 0),
+    };
+    if offset_us != 0 {
+        text.push_str(&format!(" offset {}", format_duration(offset_us)));
+    }
+    text
+}
+
 fn frame_text(frame: &FrameSpec, time: &str, values: &[String]) -> String {
     let mut order = vec![time.to_owned()];
     for tie in &frame.ties {
@@ -130,13 +156,29 @@ fn frame_text(frame: &FrameSpec, time: &str, values: &[String]) -> String {
         order.push(format!("{}{direction}{nulls}", values[tie.column]));
     }
     match frame.extent {
-        FrameExtent::Range { preceding_us: None } => "RANGE UNBOUNDED".to_owned(),
-        FrameExtent::Range { preceding_us: Some(us) } => format!("RANGE {}", format_duration(us)),
-        FrameExtent::Rows { preceding: None } => {
-            format!("ROWS UNBOUNDED ORDER BY {}", order.join(", "))
+        FrameExtent::Range { preceding_us, until_us } => {
+            let from = preceding_us.map_or("UNBOUNDED".to_owned(), format_duration);
+            let mut text = format!("RANGE {from}");
+            if until_us != 0 {
+                text.push_str(&format!(" TO {} PRECEDING", format_duration(until_us)));
+            }
+            text.push_str(match frame.exclude {
+                Exclude::NoOthers => "",
+                Exclude::CurrentRow => " EXCLUDE CURRENT ROW",
+                Exclude::Ties => " EXCLUDE TIES",
+            });
+            if let Some(most) = frame.rows_max {
+                text.push_str(&format!(" MAXSIZE {most}"));
+            }
+            text
         }
-        FrameExtent::Rows { preceding: Some(rows) } => {
-            format!("ROWS {rows} PRECEDING ORDER BY {}", order.join(", "))
+        FrameExtent::Rows { preceding, until } => {
+            let from = preceding.map_or("UNBOUNDED".to_owned(), |rows| match until {
+                0 => format!("{rows} PRECEDING"),
+                _ => rows.to_string(),
+            });
+            let to = if until == 0 { String::new() } else { format!(" TO {until} PRECEDING") };
+            format!("ROWS {from}{to} ORDER BY {}", order.join(", "))
         }
     }
 }
@@ -187,16 +229,37 @@ fn constant_text(value: &Datum) -> String {
     }
 }
 
-/// Warnings and remarks.
-pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Vec<String> {
-    let WindowSpec::Trailing(spec) = window else { return Vec::new() };
+/// Whether the value depends on which row comes first.
+fn positional(slot: &SlotSpec) -> bool {
+    slot.aggregate.kind.function().is_ordered()
+}
+
+fn group_notes(parts: &Parts<'_>, spec: &GroupSpec) -> Vec<String> {
     let mut notes = Vec::new();
     let event_time = name_text(&parts.checked.source.watermark.column);
-    let rows = |frame: &FrameSpec| matches!(frame.extent, FrameExtent::Rows { .. });
-    let positional = |slot: &SlotSpec| slot.aggregate.kind.function().is_ordered();
+    if spec.slots.iter().any(positional) {
+        notes.push(format!(
+            "warning: FIRST_VALUE and LAST_VALUE of events of equal {event_time} follow their \
+             place in the log (partition, offset)"
+        ));
+    }
+    if parts.keys.is_empty() {
+        notes.push("no key: one global entity".to_owned());
+    }
+    notes
+}
+
+/// Warnings and remarks.
+pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let spec = match window {
+        WindowSpec::Trailing(spec) => spec,
+        WindowSpec::Group(spec) => return group_notes(parts, spec),
+    };
+    let event_time = name_text(&parts.checked.source.watermark.column);
     let untied = |slot: &SlotSpec| {
         let frame = &spec.frames[slot.frame];
-        frame.ties.is_empty() && (rows(frame) || positional(slot))
+        frame.ties.is_empty() && (frame.is_rows() || positional(slot))
     };
     if spec.slots.iter().any(untied) {
         notes.push(format!(
@@ -205,11 +268,23 @@ pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -
              instead"
         ));
     }
-    if spec.frames.iter().any(|f| f.extent == FrameExtent::Rows { preceding: None })
-        || spec.frames.iter().any(|f| f.extent == FrameExtent::Range { preceding_us: None })
-    {
+    let endless = |f: &FrameSpec| {
+        matches!(
+            f.extent,
+            FrameExtent::Rows { preceding: None, .. }
+                | FrameExtent::Range { preceding_us: None, .. }
+        )
+    };
+    let chosen = |f: &FrameSpec| f.rows_max.is_some() || f.exclude != Exclude::NoOthers;
+    if spec.frames.iter().any(chosen) {
+        notes.push(format!(
+            "warning: EXCLUDE and MAXSIZE tell events of equal {event_time} apart by their place \
+             in the log (partition, offset)"
+        ));
+    }
+    if spec.frames.iter().any(endless) {
         notes.push("warning: UNBOUNDED PRECEDING keeps every key for ever".to_owned());
-    } else if spec.frames.iter().any(rows) {
+    } else if spec.frames.iter().any(FrameSpec::is_rows) {
         notes.push("warning: ROWS frames keep every key for ever".to_owned());
     }
     let carried = |part: &Expr| {

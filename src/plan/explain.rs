@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::dataflow::{FeaturePlan, FrameExtent, TimeColumns, TrailingSpec, WindowSpec};
 use crate::sql::printer::name_text;
+use crate::sql::window::WindowShape;
 
 /// The text of EXPLAIN for a feature that nobody shares state with.
 pub fn explain(plan: &FeaturePlan) -> String {
@@ -44,6 +45,9 @@ fn logical(plan: &FeaturePlan) -> Vec<String> {
     if let Some(filter) = &words.filter {
         lines.push(format!("where {filter}"));
     }
+    if let Some(having) = &words.having {
+        lines.push(format!("having {having}"));
+    }
     lines
 }
 
@@ -64,7 +68,11 @@ fn dataflow(plan: &FeaturePlan) -> Vec<String> {
         WindowSpec::Trailing(_) => {
             format!("trailing window: key {key}; frames {}", list(&words.frames))
         }
-        WindowSpec::Group(_) => format!("group window: key {key}; {}", list(&words.frames)),
+        WindowSpec::Group(_) => {
+            let having =
+                words.having.as_ref().map_or_else(String::new, |h| format!("; having {h}"));
+            format!("group window: key {key}; {}{having}", list(&words.frames))
+        }
     });
     let time = match &plan.time_column {
         TimeColumns::Event(time) => name_text(time),
@@ -105,7 +113,13 @@ fn state(plan: &FeaturePlan, sharers: &[String]) -> Vec<String> {
             ));
         }
         WindowSpec::Group(spec) => {
-            let open = (spec.size_us + spec.slide_us - 1) / spec.slide_us;
+            let open = match &spec.shape {
+                WindowShape::Grid { slide_us: step_us, size_us, .. }
+                | WindowShape::Cumulate { step_us, size_us, .. } => {
+                    (size_us + step_us - 1) / step_us
+                }
+                WindowShape::Calendar { .. } | WindowShape::Session { .. } => 1,
+            };
             lines.push("fronts 1: final".to_owned());
             lines.push(format!(
                 "about {} bytes per key and {} bytes per key and open pane; {open} {} open at a \
@@ -142,9 +156,14 @@ fn kept(spec: &TrailingSpec) -> String {
     let mut rows: u64 = 0;
     for frame in &spec.frames {
         match frame.extent {
-            FrameExtent::Range { preceding_us: None } | FrameExtent::Rows { preceding: None } => {}
-            FrameExtent::Range { preceding_us: Some(us) } => longest_us = longest_us.max(us),
-            FrameExtent::Rows { preceding: Some(n) } => rows = rows.max(n + 1),
+            // What the accumulators hold already is dropped; what they do not hold yet is kept.
+            FrameExtent::Range { preceding_us: None, until_us } => {
+                longest_us = longest_us.max(until_us);
+                rows = rows.max(frame.rows_max.unwrap_or(0));
+            }
+            FrameExtent::Range { preceding_us: Some(us), .. } => longest_us = longest_us.max(us),
+            FrameExtent::Rows { preceding: None, until } => rows = rows.max(until),
+            FrameExtent::Rows { preceding: Some(n), .. } => rows = rows.max(n + 1),
         }
     }
     let time = crate::model::time::format_duration(longest_us);

@@ -33,6 +33,7 @@ fn text(plan: &FeaturePlan, source: &SourceDef) -> String {
     }
     lines.push(format!("watermark {}", words.watermark));
     lines.push(format!("filter {}", words.filter.as_deref().unwrap_or("TRUE")));
+    lines.extend(words.having.iter().map(|having| format!("having {having}")));
     lines.extend(words.keys.iter().map(|key| format!("key {key}")));
     lines.extend(plan.key_columns.iter().map(|name| format!("key column {}", name_text(name))));
     lines.push(format!("time {:?}", plan.time_column));

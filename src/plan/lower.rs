@@ -18,12 +18,13 @@ use super::call::{column_count, kind_of};
 use super::check::CheckedQuery;
 use super::check_call::other_partition;
 use super::checked::{Checked, ErrorCounter, Operation};
-use super::dataflow::FrameExtent;
+use super::dataflow::{Exclude, FrameExtent};
 use super::expression::{any, planning_error, simplify};
 use crate::aggregate::kind::{AggregateKind, Direction};
 use crate::error::{Error, Result};
 use crate::limits::ROWS_FRAME_MAX;
 use crate::model::time::{DAY_US, SECOND_US};
+use crate::sql::window::WindowShape;
 
 pub const ROW: &str = "row";
 pub const SLOT: &str = "slot";
@@ -32,6 +33,8 @@ pub const SLOT: &str = "slot";
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameCall {
     pub extent: FrameExtent,
+    pub exclude: Exclude,
+    pub rows_max: Option<u64>,
     /// (expression, descending, nulls first)
     pub ties: Vec<(Expr, bool, bool)>,
 }
@@ -59,6 +62,8 @@ pub struct Call {
 #[derive(Clone, Debug, Default)]
 pub struct Lowered {
     pub filter: Option<Expr>,
+    /// Over ROW and SLOT columns, group windows only.
+    pub having: Option<Expr>,
     /// Without the window bounds; `None` until an OVER or a GROUP BY said it.
     pub keys: Option<Vec<Expr>>,
     pub frames: Vec<FrameCall>,
@@ -78,7 +83,7 @@ pub fn lower(plan: &LogicalPlan, checked: &CheckedQuery, errors: &ErrorCounter) 
 /// Numbers calls and frames by their first use in the SELECT; drops what nothing uses.
 fn in_select_order(parts: Lowered) -> Result<Lowered> {
     let mut order: Vec<String> = Vec::new();
-    for (_, expr) in &parts.outputs {
+    for expr in parts.outputs.iter().map(|(_, expr)| expr).chain(&parts.having) {
         any(expr, |part| {
             if let Expr::Column(column) = part
                 && is_slot(part)
@@ -90,6 +95,7 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
         });
     }
     let mut ordered = Lowered { filter: parts.filter, keys: parts.keys, ..Lowered::default() };
+    let having = parts.having.map(|having| (String::new(), having));
     let old = |name: &String| name.strip_prefix('a').and_then(|index| index.parse::<usize>().ok());
     for call in order.iter().filter_map(old).filter_map(|index| parts.calls.get(index)) {
         let mut call = call.clone();
@@ -102,7 +108,7 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
         }
         ordered.calls.push(call);
     }
-    for (name, expr) in parts.outputs {
+    for (name, expr) in parts.outputs.into_iter().chain(having) {
         let renamed = expr.transform_up(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
             match order.iter().position(|name| is_slot(&part) && *name == column.name) {
@@ -110,7 +116,13 @@ fn in_select_order(parts: Lowered) -> Result<Lowered> {
                 None => Ok(Transformed::no(part)),
             }
         });
-        ordered.outputs.push((name, renamed.map_err(planning_error)?.data));
+        let renamed = renamed.map_err(planning_error)?.data;
+        // Every column of a feature has a name.
+        if name.is_empty() {
+            ordered.having = Some(renamed);
+        } else {
+            ordered.outputs.push((name, renamed));
+        }
     }
     Ok(ordered)
 }
@@ -142,10 +154,14 @@ impl Lowering<'_> {
             }
             LogicalPlan::Filter(filter) => {
                 let inputs = self.outputs(&filter.input)?;
-                if self.parts.keys.is_some() {
-                    return Err(Error::not_yet("a condition on the results of windows"));
-                }
                 let predicate = inline(&filter.predicate, filter.input.schema(), &inputs)?;
+                if self.parts.keys.is_some() {
+                    if self.checked.window.is_none() {
+                        return Err(Error::not_yet("a condition on the results of windows"));
+                    }
+                    self.parts.having = Some(predicate);
+                    return Ok(inputs);
+                }
                 self.parts.filter = Some(match self.parts.filter.take() {
                     Some(first) => first.and(predicate),
                     None => predicate,
@@ -199,7 +215,8 @@ impl Lowering<'_> {
         };
         if kind == AggregateKind::Lag {
             // It looks at places, whatever the frame: the frame of its own is as long as that.
-            frame.extent = FrameExtent::Rows { preceding: Some(lag_distance(&call.args)?) };
+            frame.extent =
+                FrameExtent::Rows { preceding: Some(lag_distance(&call.args)?), until: 0 };
         }
         match kind {
             AggregateKind::RowNumber | AggregateKind::Rank | AggregateKind::DenseRank => {
@@ -251,7 +268,11 @@ impl Lowering<'_> {
             };
             outputs.push(match (kind, &self.checked.window) {
                 (AggregateKind::Rate, Some(window)) => {
-                    self.rate(Some(window.size_us), None, call)?
+                    let length_us = match &window.shape {
+                        WindowShape::Grid { size_us, .. } => Some(*size_us),
+                        _ => None,
+                    };
+                    self.rate(length_us, None, call)?
                 }
                 _ => self.add_call(0, call)?,
             });
@@ -283,7 +304,9 @@ impl Lowering<'_> {
     /// ROW_NUMBER, RANK and DENSE_RANK, as counts.
     fn number(&mut self, kind: AggregateKind, frame: FrameCall) -> Result<Expr> {
         let range = |preceding_us| FrameCall {
-            extent: FrameExtent::Range { preceding_us },
+            extent: FrameExtent::Range { preceding_us, until_us: 0 },
+            exclude: Exclude::NoOthers,
+            rows_max: None,
             ties: Vec::new(),
         };
         if kind != AggregateKind::RowNumber && !frame.ties.is_empty() {
@@ -292,7 +315,7 @@ impl Lowering<'_> {
         let time = Expr::Column(Column::new(Some(ROW), &self.checked.source.watermark.column));
         let number = match kind {
             AggregateKind::RowNumber => {
-                let extent = FrameExtent::Rows { preceding: None };
+                let extent = FrameExtent::Rows { preceding: None, until: 0 };
                 self.count(FrameCall { extent, ..frame }, None)
             }
             AggregateKind::Rank => {
@@ -366,7 +389,7 @@ impl Lowering<'_> {
         schema: &DFSchema,
         inputs: &[Expr],
     ) -> Result<FrameCall> {
-        let extent = extent(frame)?;
+        let (extent, exclude, rows_max) = extent(frame)?;
         let mut ties = Vec::new();
         for sort in order_by.iter().skip(1) {
             let expr = inline(&sort.expr, schema, inputs)?;
@@ -375,7 +398,7 @@ impl Lowering<'_> {
             }
             ties.push((expr, !sort.asc, sort.nulls_first));
         }
-        Ok(FrameCall { extent, ties })
+        Ok(FrameCall { extent, exclude, rows_max, ties })
     }
 
     /// The number of a frame, that of an equal one if there is one.
@@ -484,7 +507,7 @@ fn lag_distance(args: &[Expr]) -> Result<u64> {
 /// The length in µs of a frame that has one.
 fn frame_length(extent: FrameExtent) -> Option<i64> {
     match extent {
-        FrameExtent::Range { preceding_us } => preceding_us,
+        FrameExtent::Range { preceding_us, .. } => preceding_us,
         FrameExtent::Rows { .. } => None,
     }
 }
@@ -537,9 +560,38 @@ fn bare(expr: Expr) -> Expr {
     }
 }
 
-fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
-    if !matches!(frame.end_bound, WindowFrameBound::CurrentRow) {
-        return Err(Error::not_yet("a frame that does not end at CURRENT ROW"));
+/// What a frame leaves out, and how many rows it holds at most, in a whole number: `bind` writes
+/// it as the months of the interval that ends the frame, which no frame has otherwise.
+pub fn frame_code(exclude: Exclude, rows_max: Option<u64>) -> u64 {
+    let exclude = match exclude {
+        Exclude::NoOthers => 0,
+        Exclude::CurrentRow => 1,
+        Exclude::Ties => 2,
+    };
+    exclude + 3 * rows_max.unwrap_or(0)
+}
+
+fn frame_of_code(code: u64) -> (Exclude, Option<u64>) {
+    let exclude = [Exclude::NoOthers, Exclude::CurrentRow, Exclude::Ties][(code % 3) as usize];
+    (exclude, Some(code / 3).filter(|rows| *rows > 0))
+}
+
+fn extent(frame: &WindowFrame) -> Result<(FrameExtent, Exclude, Option<u64>)> {
+    let (mut exclude, mut rows_max) = (Exclude::NoOthers, None);
+    let (mut until_us, mut until_rows) = (0, 0);
+    match &frame.end_bound {
+        WindowFrameBound::CurrentRow => {}
+        WindowFrameBound::Preceding(value) if frame.units == WindowFrameUnits::Rows => {
+            until_rows = rows(value)?;
+        }
+        WindowFrameBound::Preceding(value) => {
+            let (months, us) = interval(value)?;
+            (exclude, rows_max) = frame_of_code(months.unsigned_abs().into());
+            until_us = us;
+        }
+        WindowFrameBound::Following(_) => {
+            return Err(Error::not_supported("a frame that looks ahead"));
+        }
     }
     let preceding = match &frame.start_bound {
         WindowFrameBound::Preceding(value) => Some(value),
@@ -548,23 +600,26 @@ fn extent(frame: &WindowFrame) -> Result<FrameExtent> {
             return Err(Error::not_supported("a frame that looks ahead"));
         }
     };
-    match frame.units {
-        WindowFrameUnits::Range => Ok(FrameExtent::Range {
+    let extent = match frame.units {
+        WindowFrameUnits::Range => FrameExtent::Range {
             preceding_us: match preceding {
                 None => Some(0),
                 Some(value) if value.is_null() => None,
                 Some(value) => Some(interval_us(value)?),
             },
-        }),
-        WindowFrameUnits::Rows => Ok(FrameExtent::Rows {
+            until_us,
+        },
+        WindowFrameUnits::Rows => FrameExtent::Rows {
             preceding: match preceding {
                 None => Some(0),
                 Some(value) if value.is_null() => None,
                 Some(value) => Some(rows(value)?),
             },
-        }),
-        WindowFrameUnits::Groups => Err(Error::not_yet("GROUPS frames")),
-    }
+            until: until_rows,
+        },
+        WindowFrameUnits::Groups => return Err(Error::not_yet("GROUPS frames")),
+    };
+    Ok((extent, exclude, rows_max))
 }
 
 fn rows(value: &ScalarValue) -> Result<u64> {
@@ -576,16 +631,21 @@ fn rows(value: &ScalarValue) -> Result<u64> {
 
 /// A constant interval in µs; months have no fixed length.
 fn interval_us(value: &ScalarValue) -> Result<i64> {
+    match interval(value)? {
+        (0, us) => Ok(us),
+        _ => Err(Error::not_supported("a frame of months or years: they have no fixed length")
+            .with_hint("use days, for example INTERVAL '30' DAY")),
+    }
+}
+
+/// The months and µs of a constant interval.
+fn interval(value: &ScalarValue) -> Result<(i32, i64)> {
     let wrong = || Error::usage(format!("{value} PRECEDING is no interval"));
     let (months, days, nanos) = match value {
         ScalarValue::IntervalMonthDayNano(Some(i)) => (i.months, i.days, i.nanoseconds),
         ScalarValue::IntervalDayTime(Some(i)) => (0, i.days, i64::from(i.milliseconds) * 1_000_000),
         _ => return Err(wrong().with_hint("write INTERVAL '30' MINUTE")),
     };
-    if months != 0 {
-        return Err(Error::not_supported("a frame of months or years: they have no fixed length")
-            .with_hint("use days, for example INTERVAL '30' DAY"));
-    }
     let us = i64::from(days)
         .checked_mul(DAY_US)
         .and_then(|us| us.checked_add(nanos / 1_000))
@@ -596,5 +656,5 @@ fn interval_us(value: &ScalarValue) -> Result<i64> {
     if us < 0 {
         return Err(Error::not_supported("a frame that looks ahead (negative PRECEDING)"));
     }
-    Ok(us)
+    Ok((months, us))
 }

@@ -3,7 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
-//! | `check`, `check_call` | what a feature's query may be; every refusal with its place |
+//! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
+//! | `subquery` | sub-queries between a feature and its source |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
 //! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
@@ -25,6 +26,7 @@ pub mod bind;
 mod call;
 mod check;
 mod check_call;
+mod check_frame;
 pub mod checked;
 pub mod computed;
 pub mod dataflow;
@@ -43,4 +45,5 @@ pub mod scalar;
 pub mod session;
 pub mod share;
 pub mod spelling;
+mod subquery;
 mod text;

@@ -38,7 +38,7 @@ impl Reach {
 fn longest_frame(window: &WindowSpec) -> Option<i64> {
     let WindowSpec::Trailing(spec) = window else { return None };
     let length = |frame: &FrameSpec| match frame.extent {
-        FrameExtent::Range { preceding_us } => preceding_us,
+        FrameExtent::Range { preceding_us, .. } => preceding_us,
         FrameExtent::Rows { .. } => None,
     };
     let lengths = spec.frames.iter().map(length).collect::<Option<Vec<_>>>()?;
@@ -68,7 +68,7 @@ impl FeaturePlan {
         ));
         if let WindowSpec::Trailing(spec) = &mut self.window {
             let limitless = spec.frames.iter().any(|frame| match frame.extent {
-                FrameExtent::Range { preceding_us } => preceding_us.is_none(),
+                FrameExtent::Range { preceding_us, .. } => preceding_us.is_none(),
                 FrameExtent::Rows { .. } => true,
             });
             if limitless {
@@ -77,8 +77,7 @@ impl FeaturePlan {
                         .to_owned(),
                 );
             } else if longest.is_none_or(|longest| longest < ttl_us) {
-                let extent = FrameExtent::Range { preceding_us: Some(ttl_us) };
-                spec.frames.push(FrameSpec { extent, ties: Vec::new() });
+                spec.frames.push(FrameSpec::range(Some(ttl_us)));
                 let text = format!("{}\nkept for {ttl_us}", self.fingerprint);
                 self.fingerprint = format!("{:032x}", xxh3_128(text.as_bytes()));
             }

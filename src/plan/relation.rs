@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::dialect::DIALECT;
 use crate::sql::parser::parse_query;
-use crate::sql::window::{WindowCall, normalise, window_call};
+use crate::sql::window::{WindowCall, WindowShape, normalise, window_call};
 
 /// One statement of ad-hoc SQL.
 pub fn parse(context: &SessionContext, text: &str) -> Result<Statement> {
@@ -93,6 +93,11 @@ fn encode(factor: &mut TableFactor) -> Result<()> {
         return Ok(());
     }
     let Some(call) = window_call(factor)? else { return Ok(()) };
+    if call.query.is_some() {
+        return Err(Error::not_yet("a sub-query as the input of a window in a plain query")
+            .with_hint("name the source; filter with WHERE beside GROUP BY")
+            .with_span(call.span));
+    }
     let query = parse_query(&format!("SELECT * FROM {}", call.table))?;
     if let TableFactor::Table { args: Some(args), .. } = factor
         && let Some(FunctionArg::Unnamed(first)) = args.args.first_mut()
@@ -106,7 +111,10 @@ fn encode(factor: &mut TableFactor) -> Result<()> {
 fn table_of_encoded(factor: &TableFactor) -> Option<TableFactor> {
     let TableFactor::Table { name, args: Some(args), .. } = factor else { return None };
     let name = name.to_string();
-    if !["tumble", "hop"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+    if !["tumble", "hop", "cumulate", "session"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    {
         return None;
     }
     let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(query)))) =
@@ -115,7 +123,10 @@ fn table_of_encoded(factor: &TableFactor) -> Option<TableFactor> {
         return None;
     };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    select.from.first().map(|from| from.relation.clone())
+    let relation = &select.from.first()?.relation;
+    // Nothing but what `encode` writes.
+    let same = parse_query(&format!("SELECT * FROM {relation}")).is_ok_and(|plain| plain == *query);
+    same.then(|| relation.clone())
 }
 
 /// The window call of an encoded factor.
@@ -151,13 +162,19 @@ impl RelationPlanner for WindowFunctions {
         let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
         let builder = LogicalPlanBuilder::from(input);
         let mut with_start = columns.clone();
-        let grid = [lit(call.slide_us), lit(call.offset_us)];
-        let builder = if call.size_us == call.slide_us {
+        let WindowShape::Grid { slide_us, size_us, offset_us } = call.shape else {
+            return Err(Error::not_yet("windows other than TUMBLE and HOP in a plain query")
+                .with_hint("write a feature, and read its HISTORY(…)")
+                .with_span(call.span)
+                .into());
+        };
+        let grid = [lit(slide_us), lit(offset_us)];
+        let builder = if size_us == slide_us {
             let start = Assign::Floor.call([vec![time], grid.to_vec()].concat());
             with_start.push(start.alias(WINDOW_START_COLUMN));
             builder.project(with_start)?
         } else {
-            let args = [vec![time, lit(call.size_us)], grid.to_vec()].concat();
+            let args = [vec![time, lit(size_us)], grid.to_vec()].concat();
             with_start.push(Assign::Starts.call(args).alias(WINDOW_START_COLUMN));
             builder.project(with_start)?.unnest_column_with_options(
                 Column::new_unqualified(WINDOW_START_COLUMN),
@@ -165,7 +182,7 @@ impl RelationPlanner for WindowFunctions {
             )?
         };
         let start = Expr::Column(Column::new_unqualified(WINDOW_START_COLUMN));
-        let end = Assign::Add.call(vec![start.clone(), lit(call.size_us)]);
+        let end = Assign::Add.call(vec![start.clone(), lit(size_us)]);
         let mut all = columns;
         all.push(start);
         all.push(end.alias(WINDOW_END_COLUMN));

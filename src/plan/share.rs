@@ -33,7 +33,8 @@ pub struct Member {
 }
 
 /// Groups plans that can share state, in the order of their first members. Trailing windows share
-/// when (source, filter, key) are equal; group windows when size, slide and offset are too.
+/// when (source, filter, key) are equal; group windows when their shapes are too
+/// and neither has a HAVING.
 /// Failed expressions that several members share are counted for the first of them.
 pub fn merge(plans: Vec<FeaturePlan>) -> Result<Vec<StateGroup>> {
     let mut groups: Vec<StateGroup> = Vec::new();
@@ -69,7 +70,7 @@ impl StateGroup {
                     self.members.iter().all(agrees)
                 }
                 (WindowSpec::Group(a), WindowSpec::Group(b)) => {
-                    (a.size_us, a.slide_us, a.offset_us) == (b.size_us, b.slide_us, b.offset_us)
+                    a.shape == b.shape && a.having.is_none() && b.having.is_none()
                 }
                 _ => false,
             }
@@ -154,7 +155,7 @@ fn newest_row_order(plan: &FeaturePlan) -> Option<Vec<TieOrder>> {
     if spec.carried.is_empty() && !spec.frames.iter().any(positional) {
         return None;
     }
-    let endless = FrameExtent::Rows { preceding: None };
+    let endless = FrameExtent::Rows { preceding: None, until: 0 };
     let mut frames = spec.frames.iter();
     let anchor = frames.clone().find(|frame| frame.extent == endless);
     let anchor = anchor.or_else(|| frames.find(|frame| !frame.ties.is_empty()));
@@ -189,7 +190,7 @@ fn join_trailing(ours: &mut TrailingSpec, theirs: &TrailingSpec, values: &[usize
         .map(|frame| {
             let ties = frame.ties.iter();
             let ties = ties.map(|tie| TieBreak { column: values[tie.column], ..*tie }).collect();
-            position(&mut ours.frames, FrameSpec { extent: frame.extent, ties })
+            position(&mut ours.frames, FrameSpec { ties, ..frame.clone() })
         })
         .collect();
     let slots = theirs

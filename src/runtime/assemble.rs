@@ -19,6 +19,7 @@ use crate::limits::LANE_QUEUE;
 use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
+use crate::model::time::EventTime;
 use crate::runtime::committer::{Committer, CommitterStart, Stop, Stores};
 use crate::runtime::exchange::lane_of;
 use crate::runtime::ingest::{Control, IngestTask, Stage};
@@ -49,6 +50,8 @@ pub struct OpenSource {
     pub targets: Vec<Position>,
     /// Up to these positions rows may be in online stores already.
     pub hold: Vec<Position>,
+    /// The newest event admitted before, and when it was read (µs of wall time).
+    pub newest: Option<(EventTime, i64)>,
 }
 
 /// How a source is opened.
@@ -88,7 +91,10 @@ impl OpenSource {
         };
         source.seek(&starts)?;
         let rate = def.options.datagen_rate;
-        Ok(Self { source, intake, until, rate, starts, targets, hold: Vec::new() })
+        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.newest_read_at);
+        let newest = state.as_ref().and_then(saved::newest_event);
+        let newest = newest.map(|newest| (newest, read_at.unwrap_or(clock::wall_now().0)));
+        Ok(Self { source, intake, until, rate, starts, targets, hold: Vec::new(), newest })
     }
 
     /// Says up to which positions rows may be in online stores already.
@@ -261,6 +267,9 @@ fn ingest_tasks(
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         ends.progress.sources[number].set_targets(targets);
         ends.progress.sources[number].lag.set_starts(&open.starts);
+        if let Some((newest, read_at)) = open.newest {
+            ends.progress.sources[number].resume(newest, read_at);
+        }
         tasks.push(IngestTask {
             number,
             source: open.source,

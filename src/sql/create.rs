@@ -17,7 +17,7 @@ use crate::sql::window::interval_us;
 
 impl StatementParser<'_> {
     pub(super) fn create(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         let or_replace = self.eat("or");
         if or_replace {
@@ -155,7 +155,7 @@ impl StatementParser<'_> {
     }
 
     fn data_type(&mut self) -> Result<Spanned<arrow::datatypes::DataType>> {
-        let start = self.parser.index();
+        let start = self.index();
         if !matches!(self.parser.peek_token_ref().token, Token::Word(_)) {
             return Err(self.expected("a type"));
         }
@@ -168,7 +168,7 @@ impl StatementParser<'_> {
         let from = self.next_span();
         self.expect("as")?;
         self.expect_token(&Token::LParen)?;
-        let start = self.parser.index();
+        let start = self.index();
         let expression = self.run(Parser::parse_expr)?;
         let text = printer::line_text(self.tokens_since(start));
         let span = self.place_since(start).span;
@@ -207,12 +207,12 @@ impl StatementParser<'_> {
     }
 
     fn watermark(&mut self) -> Result<Watermark> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         self.parser.next_token();
         let column = self.name()?;
         self.expect("as")?;
-        let from = self.parser.index();
+        let from = self.index();
         let expression = self.run(Parser::parse_expr)?;
         let at = self.place_since(from).span;
         let shape = || {
@@ -303,7 +303,7 @@ impl StatementParser<'_> {
         let key = match self.parser.peek_token_ref().token {
             Token::SingleQuotedString(_) => self.string("an option")?,
             Token::Word(_) => {
-                let first = self.parser.index();
+                let first = self.index();
                 self.parser.next_token();
                 while self.eat_token(&Token::Period) {
                     self.parser.next_token();

@@ -10,7 +10,10 @@
 //! | `create` | CREATE SOURCE and CREATE FEATURE |
 //! | `refuse` | clauses of a query that would be parsed and then ignored |
 //! | `types` | SQL type names ↔ Arrow types |
-//! | `window` | TUMBLE and HOP: three spellings → one |
+//! | `window` | group windows: every spelling → one |
+//! | `interval` | constant intervals |
+//! | `frame_clause` | EXCLUDE and MAXSIZE, in a form that the SQL parser takes |
+//! | `session_clause` | SESSION(t PARTITION BY k, …), likewise |
 //! | `options` | the one table of WITH options |
 //! | `option_value` | the types of their values |
 //! | `expand` | `${NAME}` in option values |
@@ -23,13 +26,16 @@ pub mod create;
 pub mod diagnostic;
 pub mod dialect;
 pub mod expand;
+pub mod frame_clause;
 pub mod guard;
+pub mod interval;
 pub mod option_value;
 pub mod options;
 pub mod parser;
 pub mod printer;
 pub mod refuse;
 pub mod relations;
+pub mod session_clause;
 pub mod token;
 pub mod types;
 pub mod window;

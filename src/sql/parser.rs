@@ -12,9 +12,11 @@ use crate::sql::ast::{
     Show, ShowWhat, Spanned, Statement,
 };
 use crate::sql::dialect::DIALECT;
+use crate::sql::frame_clause::{self, Tokens};
 use crate::sql::guard::{self, on_big_stack};
 use crate::sql::printer;
 use crate::sql::refuse::check_query;
+use crate::sql::session_clause;
 use crate::sql::token::{Lines, bare_word, join, span_of, split_location, tokenize};
 
 /// The parser's own limit on recursion; `guard` has refused deep nesting of parentheses before,
@@ -77,16 +79,40 @@ pub fn is_complete(text: &str) -> bool {
 pub(super) struct StatementParser<'a> {
     pub(super) parser: Parser<'static>,
     tokens: &'a [TokenWithSpan],
+    /// For each token of `parser` the number of the token in `tokens` that it comes from.
+    origin: Vec<usize>,
+    /// A clause that only features have.
+    feature_clause: Option<Span>,
     lines: &'a Lines<'a>,
 }
 
 impl<'a> StatementParser<'a> {
     fn new(tokens: &'a [TokenWithSpan], lines: &'a Lines<'a>) -> Result<Self> {
         guard::check_tokens(tokens)?;
+        let mut read = Tokens::of(tokens);
+        frame_clause::rewrite(&mut read)?;
+        session_clause::rewrite(&mut read);
+        let feature_clause = frame_clause::first_clause(&read);
         let parser = Parser::new(&DIALECT)
-            .with_tokens_with_locations(tokens.to_vec())
+            .with_tokens_with_locations(read.list)
             .with_recursion_limit(RECURSION_MAX);
-        Ok(Self { parser, tokens, lines })
+        Ok(Self { parser, tokens, origin: read.origin, feature_clause, lines })
+    }
+
+    /// Number of the next token.
+    pub(super) fn index(&self) -> usize {
+        self.origin.get(self.parser.index()).copied().unwrap_or(self.tokens.len())
+    }
+
+    /// A query outside of features is read once more by DataFusion, which lacks some clauses.
+    fn plain_query(&mut self) -> Result<Statement> {
+        let query = self.query()?;
+        match self.feature_clause {
+            Some(span) => Err(Error::not_yet("EXCLUDE, MAXSIZE and SESSION in a plain query")
+                .with_hint("write a feature, and read its HISTORY(…)")
+                .with_span(span)),
+            None => Ok(Statement::Query(query)),
+        }
     }
 
     fn statement(&mut self) -> Result<Statement> {
@@ -97,10 +123,8 @@ impl<'a> StatementParser<'a> {
             Some("describe" | "desc") => self.describe(),
             Some("explain") => self.explain(),
             Some("copy") => self.copy(),
-            Some("select" | "with" | "values" | "table") => self.query().map(Statement::Query),
-            _ if self.parser.peek_token_ref().token == Token::LParen => {
-                self.query().map(Statement::Query)
-            }
+            Some("select" | "with" | "values" | "table") => self.plain_query(),
+            _ if self.parser.peek_token_ref().token == Token::LParen => self.plain_query(),
             Some(word) => Err(refused_statement(word).with_span(self.next_span())),
             None => Err(Error::usage(format!("expected a statement, found {}", self.found()))
                 .with_span(self.next_span())),
@@ -113,7 +137,7 @@ impl<'a> StatementParser<'a> {
             return Ok(());
         }
         let message = format!("expected the end of the statement, found {}", self.found());
-        let mut error = self.advise(Error::usage(message), self.parser.index());
+        let mut error = self.advise(Error::usage(message), self.index());
         if matches!(self.word(0).as_deref(), Some("create" | "drop" | "show" | "select")) {
             error = error.with_hint("statements end with ;");
         }
@@ -121,7 +145,7 @@ impl<'a> StatementParser<'a> {
     }
 
     pub(super) fn query(&mut self) -> Result<QueryStatement> {
-        let start = self.parser.index();
+        let start = self.index();
         let query = self.run(Parser::parse_query)?;
         check_query(&query)?;
         let text = printer::query_text(self.tokens_since(start));
@@ -129,7 +153,7 @@ impl<'a> StatementParser<'a> {
     }
 
     fn drop_object(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         let kind = self.object_kind()?.ok_or_else(|| self.expected("SOURCE or FEATURE"))?;
         let if_exists = self.word(1).as_deref() == Some("exists") && self.eat("if");
@@ -146,7 +170,7 @@ impl<'a> StatementParser<'a> {
     }
 
     fn show(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         let word = self.word(0);
         let what = match word.as_deref() {
@@ -172,7 +196,7 @@ impl<'a> StatementParser<'a> {
     }
 
     fn describe(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         let kind = if self.names_follow(1) { self.object_kind()? } else { None };
         let name = self.name()?;
@@ -180,7 +204,7 @@ impl<'a> StatementParser<'a> {
     }
 
     fn explain(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         self.parser.next_token();
         let mut feature = self.word(0).as_deref() == Some("feature");
         let analyze = !feature && self.eat("analyze");
@@ -207,6 +231,9 @@ impl<'a> StatementParser<'a> {
             }
         }
         let span = self.next_span();
+        if feature {
+            self.feature_clause = None;
+        }
         let inner = self.statement()?;
         match &inner {
             Statement::Query(_) => {}
@@ -222,7 +249,7 @@ impl<'a> StatementParser<'a> {
 
     /// COPY is DataFusion's: its parser reads it from the same tokens.
     fn copy(&mut self) -> Result<Statement> {
-        let start = self.parser.index();
+        let start = self.index();
         let tokens = self.tokens.get(start..).unwrap_or_default().to_vec();
         let parsed = DFParserBuilder::new(tokens)
             .with_dialect(&DIALECT)
@@ -356,16 +383,16 @@ impl<'a> StatementParser<'a> {
 
     pub(super) fn expected(&self, what: &str) -> Error {
         let error = Error::usage(format!("expected {what}, found {}", self.found()));
-        self.advise(error, self.parser.index()).with_span(self.next_span())
+        self.advise(error, self.index()).with_span(self.next_span())
     }
 
     fn found(&self) -> String {
-        found(self.tokens.get(self.parser.index()))
+        found(self.tokens.get(self.index()))
     }
 
     /// The span of the next token; behind the last one at the end.
     pub(super) fn next_span(&self) -> Span {
-        self.span_at(self.parser.index())
+        self.span_at(self.index())
     }
 
     fn span_at(&self, index: usize) -> Span {
@@ -380,12 +407,12 @@ impl<'a> StatementParser<'a> {
     }
 
     pub(super) fn tokens_since(&self, start: usize) -> &'a [TokenWithSpan] {
-        let end = self.parser.index().min(self.tokens.len());
+        let end = self.index().min(self.tokens.len());
         self.tokens.get(start..end).unwrap_or_default()
     }
 
     pub(super) fn place_since(&self, start: usize) -> Place {
-        let last = self.parser.index().saturating_sub(1).max(start);
+        let last = self.index().saturating_sub(1).max(start);
         let span = join(self.span_at(start), self.span_at(last));
         let range = self.lines.offset(span.start)..self.lines.offset(span.end);
         Place { range, span }
@@ -401,7 +428,7 @@ impl<'a> StatementParser<'a> {
         let (message, at) = split_location(message);
         let index = at.and_then(|at| self.tokens.iter().position(|t| t.span.start == at));
         let index = index.unwrap_or(match at {
-            Some(_) => self.parser.index().saturating_sub(1),
+            Some(_) => self.index().saturating_sub(1),
             None => self.tokens.len(),
         });
         let text = match message.strip_prefix("Expected: ") {
@@ -419,23 +446,14 @@ impl<'a> StatementParser<'a> {
     fn advise(&self, error: Error, index: usize) -> Error {
         let at = |n: usize| self.tokens.get(n).and_then(|t| bare_word(&t.token)).unwrap_or("");
         let before = index.saturating_sub(1);
-        let calls = |name: &str| {
-            let mut pairs = self.tokens.windows(2);
-            pairs.any(|w| {
-                matches!(w, [a, b] if bare_word(&a.token) == Some(name)
-                && b.token == Token::LParen)
-            })
-        };
         match (at(index), at(before)) {
-            ("exclude", _) => Error::not_supported("EXCLUDE in a window frame").with_hint(
-                "a frame that ends before the current row can be written as a difference: \
-                 SUM(x) OVER w - x",
+            ("exclude" | "maxsize", _) => error.with_hint(
+                "it stands behind a frame: RANGE UNBOUNDED PRECEDING EXCLUDE CURRENT ROW",
             ),
             ("emit", _) => Error::not_supported("EMIT").with_hint(
                 "leave it out: current values are written at once, final rows at the watermark",
             ),
             ("match_recognize", _) => Error::not_supported("MATCH_RECOGNIZE"),
-            ("partition", _) if calls("session") => Error::not_yet("SESSION windows"),
             ("with", _) if self.is_feature() => {
                 error.with_hint("options stand before the query: CREATE FEATURE f WITH (…) AS …")
             }

@@ -7,22 +7,27 @@
 //! ```
 //!
 //! [`normalise`] rewrites all into the first, grouped by `…, window_start, window_end`;
-//! [`window_call`] reads a FROM item. HOP likewise, its arguments being slide, then size.
-//! Called by `plan::bind`; [`interval_us`] by whoever needs a constant interval.
+//! [`window_call`] reads a FROM item. HOP likewise, its arguments being slide, then size;
+//! CUMULATE with step, then size; SESSION with the gap. Called by `plan::bind`.
+
+mod shape;
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    Interval, ObjectName, ObjectNamePart, Query, Select, SelectItem, Spanned as _, TableAlias,
-    TableFactor, TableFunctionArgs, UnaryOperator, Value, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName,
+    ObjectNamePart, Query, Select, SelectItem, Spanned as _, TableAlias, TableFactor,
+    TableFunctionArgs, Value, VisitMut, VisitorMut,
 };
 
 use crate::error::{Error, Result, Span};
-use crate::limits::HOP_PANES_MAX;
-use crate::model::time::{DAY_US, SECOND_US, parse_duration};
-use crate::sql::diagnostic::quoted;
+use crate::model::time::DAY_US;
+pub use crate::sql::interval::interval_us;
+use crate::sql::interval::{interval, months};
+use crate::sql::session_clause::partition;
 use crate::sql::token::{At, span_of};
+use crate::sql::window::shape::shape;
+pub use crate::sql::window::shape::{CalendarUnit, WindowShape};
 
 /// Columns that a group window adds to its input.
 pub const WINDOW_START: &str = "window_start";
@@ -32,34 +37,43 @@ pub const WINDOW_END: &str = "window_end";
 pub enum WindowKind {
     Tumble,
     Hop,
+    Cumulate,
+    Session,
+}
+
+impl WindowKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tumble => "tumble",
+            Self::Hop => "hop",
+            Self::Cumulate => "cumulate",
+            Self::Session => "session",
+        }
+    }
 }
 
 /// A group window in FROM.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowCall {
     pub kind: WindowKind,
+    /// Without parts if the input is a sub-query.
     pub table: ObjectName,
+    /// The sub-query that the window reads instead of a table.
+    pub query: Option<Box<Query>>,
     /// Qualifies the columns; without it they are qualified by the table's own name.
     pub alias: Option<TableAlias>,
     /// The event-time column.
     pub time: Ident,
-    /// `size_us` for TUMBLE.
-    pub slide_us: i64,
-    pub size_us: i64,
-    /// In `0..slide_us`.
-    pub offset_us: i64,
+    pub shape: WindowShape,
+    /// What SESSION is told to keep apart; it must be what GROUP BY says.
+    pub partition: Vec<Expr>,
     pub span: Span,
 }
 
-/// The names of window functions, and whether they are built.
-fn window_function(name: &str) -> Option<Result<WindowKind>> {
-    Some(match name {
-        "tumble" => Ok(WindowKind::Tumble),
-        "hop" => Ok(WindowKind::Hop),
-        "session" => Err(Error::not_yet("SESSION windows")),
-        "cumulate" => Err(Error::not_yet("CUMULATE windows")),
-        _ => return None,
-    })
+/// The names of window functions.
+fn window_function(name: &str) -> Option<WindowKind> {
+    let all = [WindowKind::Tumble, WindowKind::Hop, WindowKind::Cumulate, WindowKind::Session];
+    all.into_iter().find(|kind| kind.name() == name)
 }
 
 /// Reads a FROM item: `None` if it is no group window.
@@ -67,7 +81,6 @@ pub fn window_call(factor: &TableFactor) -> Result<Option<WindowCall>> {
     let span = span_of(factor.span());
     let Some((name, args, alias)) = table_call(factor) else { return Ok(None) };
     let Some(kind) = window_function(&name) else { return Ok(None) };
-    let kind = kind.map_err(|error| error.with_span(span))?;
     let call = read_call(kind, args, alias).map_err(|error| error.with_span(span))?;
     Ok(Some(WindowCall { span, ..call }))
 }
@@ -99,8 +112,10 @@ fn last_name(name: &ObjectName) -> Option<String> {
 /// Arguments by name (`SIZE => …`) or in order.
 fn arguments(kind: WindowKind, args: &[FunctionArg]) -> Result<[Option<&Expr>; 5]> {
     let (order, usage): (&[usize], _) = match kind {
-        WindowKind::Tumble => (&[0, 1, 3, 4], "TUMBLE(table, time, size [, offset])"),
+        WindowKind::Tumble => (&[0, 1, 3, 4], "TUMBLE(table, time, size [, offset or zone])"),
         WindowKind::Hop => (&[0, 1, 2, 3, 4], "HOP(table, time, slide, size [, offset])"),
+        WindowKind::Cumulate => (&[0, 1, 2, 3, 4], "CUMULATE(table, time, step, size [, offset])"),
+        WindowKind::Session => (&[0, 1, 3], "SESSION(table [PARTITION BY key], time, gap)"),
     };
     let wrong = |message: String| Error::usage(message).with_hint(usage);
     let mut found = [None; 5];
@@ -109,7 +124,14 @@ fn arguments(kind: WindowKind, args: &[FunctionArg]) -> Result<[Option<&Expr>; 5
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (order.get(at).copied(), value),
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
                 let names = ["data", "timecol", "slide", "size", "offset"];
-                (names.iter().position(|n| name.value.eq_ignore_ascii_case(n)), value)
+                let name = match name.value.to_ascii_lowercase().as_str() {
+                    "step" => "slide".to_owned(),
+                    "gap" | "maxsize" | "max_size" => "size".to_owned(),
+                    "zone" => "offset".to_owned(),
+                    other => other.to_owned(),
+                };
+                let slot = names.iter().position(|n| name == *n);
+                (slot.filter(|slot| order.contains(slot)), value)
             }
             other => return Err(wrong(format!("{other} is no argument of a window"))),
         };
@@ -132,46 +154,34 @@ fn read_call(
     args: &[FunctionArg],
     alias: Option<TableAlias>,
 ) -> Result<WindowCall> {
-    let [Some(table), Some(time), slide, Some(size), offset] = arguments(kind, args)? else {
+    let columns = args.iter().find_map(partition).unwrap_or_default();
+    let args: Vec<FunctionArg> =
+        args.iter().filter(|arg| partition(arg).is_none()).cloned().collect();
+    let [Some(table), Some(time), slide, Some(size), offset] = arguments(kind, &args)? else {
         return Err(Error::internal("arguments of a window"));
     };
     let table = match table {
         Expr::Prefixed { value, .. } => value.as_ref(),
         other => other,
     };
-    let table = table_name(table).map_err(|error| error.at(table.span()))?;
-    let time = time_column(time).map_err(|error| error.at(time.span()))?;
-    let (size_us, slide_us, offset_us) = extent(slide, size, offset)?;
-    let span = crate::sql::guard::START;
-    Ok(WindowCall { kind, table, alias, time, slide_us, size_us, offset_us, span })
-}
-
-/// The checked (size, slide, offset), µs.
-fn extent(slide: Option<&Expr>, size: &Expr, offset: Option<&Expr>) -> Result<(i64, i64, i64)> {
-    let constant = |expr: &Expr| interval_us(expr).map_err(|error| error.at(expr.span()));
-    let positive = |expr: &Expr, what: &str| match constant(expr)? {
-        us if us > 0 => Ok(us),
-        _ => Err(Error::usage(format!("the {what} of a window must be longer than zero"))
-            .at(expr.span())),
+    let query = match table {
+        Expr::Subquery(query) => Some(query.clone()),
+        _ => None,
     };
-    let size_us = positive(size, "size")?;
-    let slide_us = slide.map_or(Ok(size_us), |slide| positive(slide, "slide"))?;
-    // size / slide <= max, without the rounding of the division.
-    if i128::from(size_us) > i128::from(slide_us) * i128::from(HOP_PANES_MAX) {
-        return Err(Error::usage(format!("a window may hold at most {HOP_PANES_MAX} slides"))
-            .at(size.span())
-            .with_hint("HOP takes the slide first, then the size"));
-    }
-    let offset_us = offset.map_or(Ok(0), constant)?.rem_euclid(slide_us);
-    Ok((size_us, slide_us, offset_us))
+    let table = match &query {
+        Some(_) => ObjectName(Vec::new()),
+        None => table_name(table).map_err(|error| error.at(table.span()))?,
+    };
+    let time = time_column(time).map_err(|error| error.at(time.span()))?;
+    let shape = shape(kind, slide, size, offset)?;
+    let span = crate::sql::guard::START;
+    Ok(WindowCall { kind, table, query, alias, time, shape, partition: columns, span })
 }
 
 fn table_name(expr: &Expr) -> Result<ObjectName> {
     match expr {
         Expr::Identifier(ident) => Ok(ObjectName::from(vec![ident.clone()])),
         Expr::CompoundIdentifier(parts) => Ok(ObjectName::from(parts.clone())),
-        Expr::Subquery(_) => Err(Error::not_yet("a sub-query as the input of a window")
-            .with_hint("name the source; filter with WHERE beside GROUP BY")),
         other => Err(Error::usage(format!("expected the name of a source, found {other}"))),
     }
 }
@@ -192,90 +202,6 @@ fn time_column(expr: &Expr) -> Result<Ident> {
         }
         _ => Err(wrong()),
     }
-}
-
-/// The µs of a constant interval: `INTERVAL '1' MINUTE`, `INTERVAL '10 minutes'`, `-INTERVAL …`.
-/// Months and years have no fixed length and are refused.
-pub fn interval_us(expr: &Expr) -> Result<i64> {
-    match expr {
-        Expr::Interval(interval) => constant_interval(interval),
-        Expr::Nested(inner) => interval_us(inner),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => interval_us(expr).map(|us| -us),
-        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => interval_us(expr),
-        other => Err(Error::usage(format!("expected a constant interval, found {other}"))
-            .with_hint("for example INTERVAL '10 minutes'")),
-    }
-}
-
-fn constant_interval(interval: &Interval) -> Result<i64> {
-    let text = match interval.value.as_ref() {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.trim().to_owned(),
-            Value::Number(number, _) => number.clone(),
-            other => return Err(bad_interval(&other.to_string())),
-        },
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => format!("-{expr}"),
-        other => return Err(bad_interval(&other.to_string())),
-    };
-    if interval.last_field.is_some() {
-        return Err(Error::not_supported("an interval of several fields (… TO …)")
-            .with_hint("write it in one unit, for example INTERVAL '90' MINUTE"));
-    }
-    let (negative, magnitude) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let us = match &interval.leading_field {
-        None => {
-            if let Some(unit) = calendar_word(magnitude) {
-                return Err(calendar(unit));
-            }
-            parse_duration(magnitude).ok_or_else(|| bad_interval(&text))?
-        }
-        Some(field) => {
-            let unit = field_unit(field)?;
-            parse_duration(&format!("{magnitude} {unit}")).ok_or_else(|| bad_interval(&text))?
-        }
-    };
-    Ok(if negative { -us } else { us })
-}
-
-fn bad_interval(text: &str) -> Error {
-    Error::usage(format!("{} is no interval", quoted(text.trim_matches('\''))))
-        .with_hint("for example INTERVAL '10 minutes' or INTERVAL '1' HOUR; down to microseconds")
-}
-
-fn calendar(unit: &str) -> Error {
-    Error::not_supported(format!("an interval in {unit}: they have no fixed length"))
-        .with_hint("use days or weeks")
-}
-
-fn calendar_word(text: &str) -> Option<&'static str> {
-    let lower = text.to_ascii_lowercase();
-    let mut words = lower.split(|c: char| !c.is_ascii_alphabetic());
-    words.find_map(|word| match word {
-        "month" | "months" | "mon" | "mons" => Some("months"),
-        "year" | "years" | "y" | "yr" | "yrs" => Some("years"),
-        "quarter" | "quarters" => Some("quarters"),
-        _ => None,
-    })
-}
-
-fn field_unit(field: &DateTimeField) -> Result<&'static str> {
-    use DateTimeField as F;
-    Ok(match field {
-        F::Microsecond | F::Microseconds => "us",
-        F::Millisecond | F::Milliseconds => "ms",
-        F::Second | F::Seconds => "s",
-        F::Minute | F::Minutes => "min",
-        F::Hour | F::Hours => "h",
-        F::Day | F::Days => "d",
-        F::Week(None) | F::Weeks => "w",
-        F::Month | F::Months => return Err(calendar("months")),
-        F::Year | F::Years => return Err(calendar("years")),
-        F::Quarter => return Err(calendar("quarters")),
-        other => return Err(bad_interval(&other.to_string())),
-    })
 }
 
 /// Rewrites every group window of a query, sub-queries included, into the canonical form.
@@ -300,15 +226,20 @@ impl VisitorMut for Normaliser {
 }
 
 fn normalise_select(select: &mut Select) -> Result<()> {
+    let mut sessions = Vec::new();
     for table in &mut select.from {
         let joined = table.joins.iter_mut().map(|join| &mut join.relation);
         for factor in std::iter::once(&mut table.relation).chain(joined) {
             if let Some(call) = window_call(factor)? {
                 *factor = canonical(&call);
+                if !call.partition.is_empty() {
+                    sessions.push(call);
+                }
             }
         }
     }
     resolve_references(select);
+    sessions.iter().try_for_each(|call| check_partition(select, call))?;
     if let Some(call) = legacy_call(select)? {
         rewrite_legacy(select, &call)?;
     }
@@ -326,6 +257,32 @@ fn normalise_select(select: &mut Select) -> Result<()> {
         _ => {}
     }
     refuse_leftovers(select)
+}
+
+/// Sessions are formed per key of the GROUP BY; PARTITION BY can only say the same.
+fn check_partition(select: &Select, call: &WindowCall) -> Result<()> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Ok(()) };
+    let name = |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts) => parts.last().map(ToString::to_string),
+        other => Some(other.to_string()),
+    };
+    let of = |list: &[Expr]| {
+        let mut names: Vec<_> = list.iter().filter(|key| !is_bound(key)).filter_map(name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let (keys, columns) = (of(keys), of(&call.partition));
+    if keys == columns {
+        return Ok(());
+    }
+    Err(Error::not_supported(format!(
+        "sessions per {} in groups of {}: sessions are formed per key of the GROUP BY",
+        columns.join(", "),
+        if keys.is_empty() { "no key".to_owned() } else { keys.join(", ") }
+    ))
+    .with_hint("write the same columns in PARTITION BY and in GROUP BY")
+    .with_span(call.span))
 }
 
 /// Whether an expression is `window_start` or `window_end`, qualified or not.
@@ -407,17 +364,21 @@ fn legacy_call(select: &Select) -> Result<Option<LegacyCall>> {
         return Err(Error::not_supported("two windows in one GROUP BY").with_span(span));
     }
     let Some(kind) = window_function(&name) else { return Ok(None) };
-    let kind = kind.map_err(|error| error.with_span(span))?;
     let (table, alias) = match select.from.as_slice() {
         [table] if table.joins.is_empty() => match &table.relation {
-            TableFactor::Table { name, alias, args: None, .. } => (name.clone(), alias.clone()),
+            TableFactor::Table { name, alias, args: None, .. } => {
+                let name_of = |part: &ObjectNamePart| part.as_ident().cloned();
+                let parts: Vec<Ident> = name.0.iter().filter_map(name_of).collect();
+                (Expr::CompoundIdentifier(parts), alias.clone())
+            }
+            TableFactor::Derived { lateral: false, subquery, alias, .. } => {
+                (Expr::Subquery(subquery.clone()), alias.clone())
+            }
             _ => return Err(one_table(span)),
         },
         _ => return Err(one_table(span)),
     };
-    let name_of = |part: &ObjectNamePart| part.as_ident().cloned();
-    let parts: Vec<Ident> = table.0.iter().filter_map(name_of).collect();
-    let table_arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)));
+    let table_arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(table));
     let all: Vec<FunctionArg> = std::iter::once(table_arg).chain(args.iter().cloned()).collect();
     let call = read_call(kind, &all, alias).map_err(|error| error.with_span(span))?;
     Ok(Some(LegacyCall { name, args: args.to_vec(), call: WindowCall { span, ..call } }))
@@ -494,10 +455,7 @@ fn refuse_leftovers(select: &mut Select) -> Result<()> {
         fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
             match legacy_function(expr) {
                 None => ControlFlow::Continue(()),
-                Some((name, _, _)) => ControlFlow::Break(match window_function(&name) {
-                    Some(Err(error)) => error.at(expr.span()),
-                    _ => no_value(expr),
-                }),
+                Some(_) => ControlFlow::Break(no_value(expr)),
             }
         }
     }
@@ -516,23 +474,34 @@ fn refuse_leftovers(select: &mut Select) -> Result<()> {
 
 /// `TUMBLE(table, time, INTERVAL … [, offset])` as a FROM item.
 fn canonical(call: &WindowCall) -> TableFactor {
-    let name = match call.kind {
-        WindowKind::Tumble => "tumble",
-        WindowKind::Hop => "hop",
-    };
+    let name = call.kind.name();
     let parts: Vec<Ident> =
         call.table.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-    let table = match parts.as_slice() {
-        [one] => Expr::Identifier(one.clone()),
+    let table = match (&call.query, parts.as_slice()) {
+        (Some(query), _) => Expr::Subquery(query.clone()),
+        (None, [one]) => Expr::Identifier(one.clone()),
         _ => Expr::CompoundIdentifier(parts),
     };
     let mut args = vec![table, Expr::Identifier(call.time.clone())];
-    if call.kind == WindowKind::Hop {
-        args.push(interval(call.slide_us));
-    }
-    args.push(interval(call.size_us));
-    if call.offset_us != 0 {
-        args.push(interval(call.offset_us));
+    match &call.shape {
+        WindowShape::Grid { slide_us: step_us, size_us, offset_us }
+        | WindowShape::Cumulate { step_us, size_us, offset_us } => {
+            if call.kind != WindowKind::Tumble {
+                args.push(interval(*step_us));
+            }
+            args.push(interval(*size_us));
+            if *offset_us != 0 {
+                args.push(interval(*offset_us));
+            }
+        }
+        WindowShape::Session { gap_us } => args.push(interval(*gap_us)),
+        WindowShape::Calendar { unit, count, zone } => {
+            args.push(match unit {
+                CalendarUnit::Day => interval(*count * DAY_US),
+                CalendarUnit::Month => months(*count),
+            });
+            args.push(Expr::Value(Value::SingleQuotedString(zone.clone()).into()));
+        }
     }
     let args = args.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect();
     let at = |(line, column)| sqlparser::tokenizer::Location { line, column };
@@ -549,28 +518,6 @@ fn canonical(call: &WindowCall) -> TableFactor {
         sample: None,
         index_hints: Vec::new(),
     }
-}
-
-/// A constant interval in its largest whole unit, equal for equal lengths.
-fn interval(us: i64) -> Expr {
-    let units = [
-        (DAY_US, DateTimeField::Day),
-        (3_600 * SECOND_US, DateTimeField::Hour),
-        (60 * SECOND_US, DateTimeField::Minute),
-        (SECOND_US, DateTimeField::Second),
-        (1_000, DateTimeField::Millisecond),
-    ];
-    let (count, field) = units
-        .into_iter()
-        .find(|(unit, _)| us % unit == 0)
-        .map_or((us, DateTimeField::Microsecond), |(unit, field)| (us / unit, field));
-    Expr::Interval(Interval {
-        value: Box::new(Expr::Value(Value::SingleQuotedString(count.to_string()).into())),
-        leading_field: Some(field),
-        leading_precision: None,
-        last_field: None,
-        fractional_seconds_precision: None,
-    })
 }
 
 #[cfg(test)]

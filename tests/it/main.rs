@@ -24,6 +24,7 @@ mod command;
 mod docs;
 mod faults;
 mod kills;
+mod live;
 mod pipeline;
 mod poll;
 mod proxy;

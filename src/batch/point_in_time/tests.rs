@@ -269,12 +269,9 @@ async fn what_comes_at_or_after_a_request_changes_nothing() {
 #[tokio::test]
 async fn a_key_of_many_rows_is_trimmed_and_answers_the_same() {
     use crate::aggregate::kind::{AggregateKind, AggregateSpec};
-    use crate::plan::dataflow::{FrameExtent, FrameSpec, SlotSpec};
+    use crate::plan::dataflow::{FrameSpec, SlotSpec};
     let sum = AggregateSpec::plain(AggregateKind::Sum, Some(0), DataType::Int64, DataType::Int64);
-    let frames = [Some(9), None].map(|preceding_us| FrameSpec {
-        extent: FrameExtent::Range { preceding_us },
-        ties: vec![],
-    });
+    let frames = [Some(9), None].map(FrameSpec::range);
     let slots = (0..2).map(|frame| SlotSpec { frame, aggregate: sum.clone() }).collect();
     let spec = TrailingSpec {
         key_types: vec![DataType::Utf8],

@@ -8,7 +8,6 @@ use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
 use crate::catalog::source::SourceDef;
-use crate::checkpoint::home::HomeLock;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
@@ -34,14 +33,6 @@ use crate::runtime::saved;
 use crate::runtime::supervisor::{Running, start};
 use crate::source::dead_topic::DeadTopic;
 use crate::source::open::open_source;
-
-/// A running engine and its right to the home.
-pub(super) struct Started {
-    pub running: Arc<Running>,
-    pub lock: HomeLock,
-    /// What recovery had to pass over.
-    pub warnings: Vec<String>,
-}
 
 impl LocalEngine {
     /// Directory of the dead letters of a source.
@@ -69,9 +60,9 @@ impl LocalEngine {
         self.offline_url(def).map(|url| format!("{}/{folder}", url.trim_end_matches('/')))
     }
 
-    /// Recovers the home and starts its engine.
-    pub(super) async fn start(&self, options: &RunOptions) -> Result<Started> {
-        let lock = self.home.lock()?;
+    /// Recovers the home, which is locked, and starts its engine; also what recovery had to pass
+    /// over.
+    pub(super) async fn resume(&self, options: &RunOptions) -> Result<(Arc<Running>, Vec<String>)> {
         let catalog = self.catalog()?;
         let stores = Arc::new(Stores::default());
         let url = self.home.checkpoints().display().to_string();
@@ -110,7 +101,7 @@ impl LocalEngine {
             pipeline,
         })?;
         let warnings = recovered.map_or_else(Vec::new, |r| r.warnings);
-        Ok(Started { running: Arc::new(running), lock, warnings })
+        Ok((Arc::new(running), warnings))
     }
 
     /// The features to run, planned, each with the group of state it continues.

@@ -1,6 +1,6 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched),
-//! `panes` (the row number of the key in `keys`, the pane's number on the grid, the state of each
-//! slot's cell) and `horizon` (two numbers). Sliding states follow from the panes.
+//! `panes` (the row number of the key in `keys`, the pane's number on the grid or the times of its
+//! first and last events, the state of each slot's cell) and `horizon` (two numbers). Sliding states follow from the panes.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
 
 use super::GroupWindow;
-use super::panes::NOT_DUE;
+use super::panes::{NOT_DUE, Windows};
 use crate::error::{Error, Result};
 use crate::model::key::Shard;
 use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
 
 /// Version of the tables.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const PANES: &str = "panes";
 const HORIZON: &str = "horizon";
 
@@ -59,10 +59,15 @@ impl GroupWindow {
         let mut fields = vec![
             Field::new("_key", DataType::UInt32, false),
             Field::new("_pane", DataType::Int64, false),
+            Field::new("_last", DataType::Int64, true),
         ];
+        let lasts = keys
+            .clone()
+            .flat_map(|key| (0..key.starts.len()).map(|pane| key.lasts.get(pane).copied()));
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from_iter_values(owners)),
             Arc::new(Int64Array::from_iter_values(starts)),
+            Arc::new(Int64Array::from_iter(lasts)),
         ];
         let mut bytes = Vec::new();
         for (i, slot) in self.slots.iter().enumerate() {
@@ -113,7 +118,7 @@ impl GroupWindow {
     fn add_shard(&mut self, keys: &RecordBatch, panes: &RecordBatch, watermark: i64) -> Result<()> {
         let expected = self.keys_schema();
         if keys.schema().fields() != expected.fields()
-            || panes.num_columns() != 2 + self.slots.len()
+            || panes.num_columns() != 3 + self.slots.len()
         {
             return Err(Error::data("a snapshot holds the state of another group window")
                 .with_hint("the definition has changed; its state cannot be kept"));
@@ -124,6 +129,11 @@ impl GroupWindow {
         self.keys.resize_with(self.index.capacity(), Default::default);
         let owners = panes.column(0).as_primitive::<UInt32Type>().values();
         let starts = panes.column(1).as_primitive::<Int64Type>().values();
+        let lasts = panes.column(2).as_primitive::<Int64Type>();
+        let sessions = matches!(self.windows, Windows::Session(_));
+        if lasts.null_count() != if sessions { 0 } else { lasts.len() } {
+            return Err(Error::data("a snapshot holds panes of another kind of window"));
+        }
         if owners.iter().any(|owner| *owner as usize >= slots.len()) {
             return Err(Error::data("a snapshot holds panes of keys that it does not hold"));
         }
@@ -132,19 +142,23 @@ impl GroupWindow {
         let states = if self.is_tumbling() { 1 } else { self.keys.len() };
         for (i, slot) in self.slots.iter_mut().enumerate() {
             slot.resize(self.cells, states);
-            let bytes = panes.column(2 + i).as_binary::<i32>();
+            let bytes = panes.column(3 + i).as_binary::<i32>();
             for row in 0..bytes.len() {
                 slot.decode(first + row, bytes.value(row))?;
             }
         }
         for (row, (owner, start)) in owners.iter().zip(starts).enumerate() {
             let key = &mut self.keys[slots[*owner as usize] as usize];
-            key.cell(*start, || (first + row) as u32);
+            key.starts.push(*start);
+            key.cells.push((first + row) as u32);
+            if lasts.is_valid(row) {
+                key.lasts.push(lasts.value(row));
+            }
         }
         let touched = keys.column(key_count).as_boolean();
         for (i, slot) in slots.iter().enumerate() {
             let key = &mut self.keys[*slot as usize];
-            key.due = key.next_end(&self.grid, watermark);
+            key.reopen(&self.windows, watermark);
             if key.due != NOT_DUE {
                 self.closing.push(key.due, *slot);
             }

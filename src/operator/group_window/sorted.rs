@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat, take};
 
 use super::GroupWindow;
-use super::panes::{Panes, Windows};
+use super::panes::{Closing, Panes};
 use crate::aggregate::slot::Rows;
 use crate::error::Result;
 use crate::limits::BATCH_ROWS;
@@ -90,7 +90,7 @@ impl GroupWindow {
 
     /// Adds the rows of a batch to their cells.
     pub(super) fn add_rows(&mut self, rest: &[ArrayRef], cells: &[u32]) -> Result<()> {
-        let states = if self.grid.is_tumbling() { 1 } else { self.keys.len().max(1) };
+        let states = if self.is_tumbling() { 1 } else { self.keys.len().max(1) };
         let mut words = std::mem::take(&mut self.words);
         self.layout.encode(rest, &mut self.interner, &mut words)?;
         let (stride, texts) = (self.layout.stride(), self.interner.texts());
@@ -113,14 +113,14 @@ impl GroupWindow {
         out: &mut Vec<RecordBatch>,
     ) -> Result<()> {
         for key in &mut panes {
-            key.due = key.next_end(&self.grid, i64::MIN);
+            key.reopen(&self.windows, i64::MIN);
         }
-        let mut windows = Windows::default();
+        let mut windows = Closing::default();
         for i in 0..panes.len() {
             loop {
                 let room = BATCH_ROWS - windows.ends.len();
                 let key = (i as u32).wrapping_sub(shift as u32);
-                let done = panes[i].close(&self.grid, key, i64::MAX, room, &mut windows);
+                let done = panes[i].close(&self.windows, key, i64::MAX, room, &mut windows);
                 if windows.ends.len() >= BATCH_ROWS {
                     self.emit_sorted(&mut panes, shift, columns, &mut windows, out)?;
                 }
@@ -141,7 +141,7 @@ impl GroupWindow {
         panes: &mut [Panes],
         shift: usize,
         columns: &[ArrayRef],
-        windows: &mut Windows,
+        windows: &mut Closing,
         out: &mut Vec<RecordBatch>,
     ) -> Result<()> {
         if windows.ends.is_empty() {
@@ -157,9 +157,9 @@ impl GroupWindow {
             columns.iter().map(|column| Ok(take(column, &indices, None)?)).collect();
         let mut slots = vec![None; self.spec.slots.len()];
         self.slots.iter_mut().try_for_each(|slot| slot.take(&mut slots))?;
-        let ends = std::mem::take(&mut windows.ends).into_iter().map(Some);
-        out.push(self.result_batch(keys?, ends.collect(), slots)?);
-        windows.bounds.clear();
+        let times = windows.starts.iter().copied().zip(windows.ends.iter().copied());
+        out.push(self.result_batch(keys?, times.map(Some), slots)?);
+        windows.clear();
         Ok(())
     }
 }

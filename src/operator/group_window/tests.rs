@@ -6,47 +6,107 @@ use super::super::trial::{
     value_types,
 };
 use super::*;
+use crate::aggregate::kind::{AggregateKind, AggregateSpec};
+use crate::plan::dataflow::{Having, SlotSpec};
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::Operator as Compare;
+use datafusion::physical_expr::expressions::{binary, col, lit};
 
 fn random_spec(random: &mut Random) -> GroupSpec {
     let all = value_types();
     let value_types: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&all)).collect();
-    let size_us = random.pick(&[1i64, 4, 6, 10, 60]);
-    let slide_us = if random.one_in(3) { size_us } else { random.pick(&[1i64, 2, 4, 15, 25]) };
-    GroupSpec {
+    let mut spec = GroupSpec {
         key_types: key_types(random),
         slots: slots(random, &value_types, 1),
         value_types,
-        size_us,
-        slide_us,
-        offset_us: random.pick(&[0i64, 0, 1, -3, 1000]),
+        shape: random_shape(random),
+        having: None,
+    };
+    if random.one_in(3) {
+        spec.slots.insert(0, SlotSpec { frame: 0, aggregate: count() });
+        let schema = WindowSpec::Group(spec.clone()).result_schema();
+        let more = binary(col("a0", &schema).unwrap(), Compare::Gt, lit(MORE_THAN), &schema);
+        spec.having = Some(Having(more.unwrap()));
+    }
+    spec
+}
+
+/// With HAVING, windows have more rows than this.
+const MORE_THAN: i64 = 2;
+
+fn count() -> AggregateSpec {
+    AggregateSpec::plain(AggregateKind::Count, None, DataType::Null, DataType::Int64)
+}
+
+fn random_shape(random: &mut Random) -> WindowShape {
+    let offset_us = random.pick(&[0i64, 0, 1, -3, 1000]);
+    let size_us = random.pick(&[1i64, 4, 6, 10, 60]);
+    match random.below(5) {
+        0 => WindowShape::Grid { slide_us: size_us, size_us, offset_us },
+        1 => {
+            let step_us = random.pick(&[1i64, 3, 10]);
+            let size_us = step_us * random.pick(&[1i64, 2, 7]);
+            WindowShape::Cumulate { step_us, size_us, offset_us }
+        }
+        2 | 3 => WindowShape::Session { gap_us: random.pick(&[1i64, 2, 5, 40]) },
+        _ => {
+            let slide_us = random.pick(&[1i64, 2, 4, 15, 25]);
+            WindowShape::Grid { slide_us, size_us, offset_us }
+        }
     }
 }
 
-/// The window that ends at `end` over the rows of a key, or `None` without rows in it.
-fn window(spec: &GroupSpec, key: &[Val], known: &[Row], end: i64) -> Option<Vec<Val>> {
-    let covered = |row: &&Row| row.key == key && (end - spec.size_us..end).contains(&row.time);
+/// The windows `[start, end)` of a key that have rows, by definition, oldest end first.
+fn windows(spec: &GroupSpec, key: &[Val], known: &[Row]) -> Vec<(i64, i64)> {
+    let mut times: Vec<i64> =
+        known.iter().filter(|row| row.key == key).map(|row| row.time).collect();
+    times.sort_unstable();
+    let least = if spec.having.is_some() { MORE_THAN as usize + 1 } else { 1 };
+    let rows = |(start, end): &(i64, i64)| {
+        times.iter().filter(|time| (*start..*end).contains(time)).count()
+    };
+    let mut all = all_windows(spec, &times);
+    all.retain(|window| rows(window) >= least);
+    all
+}
+
+/// Every window that can have rows, oldest end first.
+fn all_windows(spec: &GroupSpec, times: &[i64]) -> Vec<(i64, i64)> {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return Vec::new() };
+    match spec.shape {
+        WindowShape::Session { gap_us } => {
+            let far = |pair: &[i64]| pair[1] - pair[0] >= gap_us;
+            let mut sessions = vec![(*first, *first)];
+            for pair in times.windows(2) {
+                match sessions.last_mut() {
+                    Some(session) if !far(pair) => session.1 = pair[1],
+                    _ => sessions.push((pair[1], pair[1])),
+                }
+            }
+            sessions.into_iter().map(|(start, last)| (start, last + gap_us)).collect()
+        }
+        WindowShape::Grid { slide_us, size_us, offset_us } => (first - size_us..=*last)
+            .filter(|start| (start - offset_us).rem_euclid(slide_us) == 0)
+            .map(|start| (start, start + size_us))
+            .collect(),
+        WindowShape::Cumulate { step_us, size_us, offset_us } => (first - size_us..=*last)
+            .filter(|start| (start - offset_us).rem_euclid(size_us) == 0)
+            .flat_map(|start| (1..=size_us / step_us).map(move |j| (start, start + j * step_us)))
+            .collect(),
+        WindowShape::Calendar { .. } => panic!("calendars are tested in `window`"),
+    }
+}
+
+/// The result of one window of a key.
+fn line(spec: &GroupSpec, key: &[Val], known: &[Row], (start, end): (i64, i64)) -> Vec<Val> {
+    let covered = |row: &&Row| row.key == key && (start..end).contains(&row.time);
     let mut rows: Vec<&Row> = known.iter().filter(covered).collect();
     rows.sort_by_key(|row| (row.time, row.position));
-    if rows.is_empty() {
-        return None;
-    }
     let mut line = key.to_vec();
-    line.push(Val::Int((end - spec.size_us).into()));
+    line.push(Val::Int(start.into()));
     line.push(Val::Int(end.into()));
     line.extend(spec.slots.iter().map(|slot| evaluate(&slot.aggregate, &rows)));
-    Some(line)
-}
-
-/// Ends of all windows that can have rows, by definition of the grid.
-fn ends(spec: &GroupSpec, rows: &[Row]) -> Vec<i64> {
-    let (Some(first), Some(last)) =
-        (rows.iter().map(|row| row.time).min(), rows.iter().map(|row| row.time).max())
-    else {
-        return Vec::new();
-    };
-    (first..=last + spec.size_us)
-        .filter(|end| (end - spec.size_us - spec.offset_us).rem_euclid(spec.slide_us) == 0)
-        .collect()
+    line
 }
 
 fn keys_of(rows: &[Row]) -> Vec<Vec<Val>> {
@@ -58,8 +118,8 @@ fn keys_of(rows: &[Row]) -> Vec<Vec<Val>> {
 
 /// The newest window with rows that ends at or before `time`.
 fn newest(spec: &GroupSpec, key: &[Val], known: &[Row], time: i64) -> Option<Vec<Val>> {
-    let ends = ends(spec, known);
-    ends.into_iter().rev().filter(|end| *end <= time).find_map(|end| window(spec, key, known, end))
+    let newest = windows(spec, key, known).into_iter().rev().find(|(_, end)| *end <= time)?;
+    Some(line(spec, key, known, newest))
 }
 
 fn nothing(spec: &GroupSpec, key: &[Val]) -> Vec<Val> {
@@ -146,11 +206,11 @@ fn every_way_to_drive_it_agrees_with_the_model() {
             let spec = random_spec(random);
             let of = WindowSpec::Group(spec.clone());
             let (data, other) = (data(random, &of), data(random, &of));
-            let all = ends(&spec, &data.rows);
-            let expected: Vec<_> = keys_of(&data.rows)
-                .iter()
-                .flat_map(|key| all.iter().filter_map(|end| window(&spec, key, &data.rows, *end)))
-                .collect();
+            let of_key = |key: &Vec<Val>| {
+                let all = windows(&spec, key, &data.rows).into_iter();
+                all.map(|window| line(&spec, key, &data.rows, window)).collect::<Vec<_>>()
+            };
+            let expected: Vec<_> = keys_of(&data.rows).iter().flat_map(of_key).collect();
             let history = run_sorted(random, &of, &data);
             assert_eq!(sorted(history), sorted(expected.clone()), "history by key");
             let streamed = run_stream(random, &spec, &data, &other);

@@ -5,11 +5,11 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
 use super::order::frame_order;
-use super::plan::Plan;
+use super::plan::{Plan, excludes};
 use crate::aggregate::slot::{FrameOrder, Rows, Run, Slot};
 use crate::error::Result;
 use crate::plan::dataflow::FrameExtent;
-use crate::window::frame::{Bounds, range_bounds, rows_bounds};
+use crate::window::frame::{Bounds, RangeFrame, range_bounds, rows_bounds};
 
 /// One frame of a front.
 #[derive(Debug)]
@@ -132,6 +132,9 @@ impl FrameFront {
         out: &mut [Option<ArrayRef>],
     ) -> Result<()> {
         let spec = &plan.spec.frames[self.frame];
+        if excludes(spec) {
+            return self.advance_excluding(plan, pieces, out);
+        }
         let mut bounds = Bounds::default();
         let mut runs = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -139,12 +142,15 @@ impl FrameFront {
             let begin = bounds.len();
             let places = piece.start..piece.end;
             match spec.extent {
-                FrameExtent::Range { preceding_us } => {
+                FrameExtent::Range { preceding_us, until_us } => {
                     let rows = &piece.rows;
                     let time = |row: u64| rows.row(row)[0] as i64;
-                    range_bounds(time, places, rows.end(), preceding_us, was, &mut bounds);
+                    let frame = RangeFrame { preceding_us, until_us, rows_max: spec.rows_max };
+                    range_bounds(time, places, rows.end(), frame, was, &mut bounds);
                 }
-                FrameExtent::Rows { preceding } => rows_bounds(places, preceding, &mut bounds),
+                FrameExtent::Rows { preceding, until } => {
+                    rows_bounds(places, preceding, until, &mut bounds);
+                }
             }
             if bounds.len() > begin {
                 self.bounds[piece.state] = bounds.last().unwrap_or(was);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::front::Front;
 use super::order::group_start;
-use super::plan::{Plan, is_unbounded};
+use super::plan::Plan;
 use crate::aggregate::slot::Rows;
 use crate::plan::dataflow::FrameExtent;
 use crate::state::buffer::RowBuffer;
@@ -101,11 +101,10 @@ impl KeyRows {
         }
         let rows = self.rows(plan, &[]);
         for frame in &finals.frames {
-            let extent = plan.spec.frames[frame.frame].extent;
-            if !is_unbounded(extent) {
-                keep = keep.min(frame.bounds[state].0);
-            }
-            if let FrameExtent::Rows { preceding: Some(preceding) } = extent
+            let spec = &plan.spec.frames[frame.frame];
+            let (lo, hi) = frame.bounds[state];
+            keep = keep.min(if spec.is_unbounded() { hi } else { lo });
+            if let FrameExtent::Rows { preceding: Some(preceding), .. } = spec.extent
                 && plan.ordered
                 && self.final_end > rows.first
             {
@@ -116,10 +115,10 @@ impl KeyRows {
         }
         for frame in current.into_iter().flat_map(|front| &front.frames) {
             let (lo, hi) = frame.bounds[state];
-            let unbounded = is_unbounded(plan.spec.frames[frame.frame].extent);
+            let unbounded = plan.spec.frames[frame.frame].is_unbounded();
             keep = keep.min(if unbounded { hi } else { lo });
         }
         keep = keep.max(rows.first);
-        if plan.ordered && keep < rows.end() { group_start(&rows, keep) } else { keep }
+        if plan.whole_groups && keep < rows.end() { group_start(&rows, keep) } else { keep }
     }
 }

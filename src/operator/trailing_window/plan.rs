@@ -4,7 +4,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::aggregate::slot::{Argument, Slot, sliding};
 use crate::error::{Error, Result};
-use crate::plan::dataflow::{FrameExtent, FrameSpec, TieBreak, TrailingSpec, WindowSpec};
+use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec, TieBreak, TrailingSpec, WindowSpec};
 use crate::state::row::RowLayout;
 
 /// The specification and what follows from it.
@@ -20,16 +20,10 @@ pub struct Plan {
     pub anchor_ties: Vec<TieBreak>,
     /// Some frame has tie-breakers.
     pub ordered: bool,
+    /// Rows of equal time become final in one go: some frame looks at them one by one.
+    pub whole_groups: bool,
     /// How far back the newest row of a key counts (semantics §4), `None` for ever.
     pub reach: Option<i64>,
-}
-
-/// Whether rows never leave frames of this extent.
-pub fn is_unbounded(extent: FrameExtent) -> bool {
-    matches!(
-        extent,
-        FrameExtent::Range { preceding_us: None } | FrameExtent::Rows { preceding: None }
-    )
 }
 
 impl Plan {
@@ -37,8 +31,8 @@ impl Plan {
     /// `NotSupported` for types or combinations of frames that cannot be kept.
     pub fn new(spec: &TrailingSpec) -> Result<Self> {
         check(spec)?;
-        let whole = FrameExtent::Rows { preceding: None };
-        let mut endless = spec.frames.iter().filter(|frame| frame.extent == whole);
+        let whole = |frame: &&FrameSpec| frame.is_rows() && frame.is_unbounded();
+        let mut endless = spec.frames.iter().filter(whole);
         let first_endless = endless.next();
         if let Some(first) = first_endless
             && endless.any(|other| other.ties != first.ties)
@@ -51,7 +45,7 @@ impl Plan {
         let tied = || spec.frames.iter().find(|frame| !frame.ties.is_empty());
         let anchor = first_endless.or_else(tied);
         let reach = spec.frames.iter().map(|frame| match frame.extent {
-            FrameExtent::Range { preceding_us } => preceding_us,
+            FrameExtent::Range { preceding_us, .. } => preceding_us,
             FrameExtent::Rows { .. } => None,
         });
         let reach = reach.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
@@ -63,6 +57,7 @@ impl Plan {
             schema: WindowSpec::Trailing(spec.clone()).result_schema(),
             anchor_ties: anchor.map(|frame| frame.ties.clone()).unwrap_or_default(),
             ordered: tied().is_some(),
+            whole_groups: tied().is_some() || spec.frames.iter().any(excludes),
             reach,
         })
     }
@@ -80,18 +75,32 @@ impl Plan {
         let all = self.spec.slots.iter().enumerate();
         let own = all.filter(|(_, slot)| slot.frame == frame);
         let own: Vec<_> = own.map(|(i, slot)| (i, &slot.aggregate)).collect();
-        sliding(&own, &self.arguments, is_unbounded(self.spec.frames[frame].extent))
+        sliding(&own, &self.arguments, self.spec.frames[frame].is_unbounded())
     }
+}
+
+/// Whether peers have different frames.
+pub fn excludes(frame: &FrameSpec) -> bool {
+    frame.exclude != Exclude::NoOthers
 }
 
 /// That the plan's author and we mean the same.
 fn check(spec: &TrailingSpec) -> Result<()> {
     let value = |column: &usize| *column < spec.value_types.len();
     let frame = |frame: &FrameSpec| match frame.extent {
-        FrameExtent::Range { preceding_us } => {
-            frame.ties.is_empty() && preceding_us.is_none_or(|preceding| preceding >= 0)
+        FrameExtent::Range { preceding_us, until_us } => {
+            frame.ties.is_empty()
+                && until_us >= 0
+                && preceding_us.is_none_or(|preceding| preceding >= until_us)
+                && !(excludes(frame) && (until_us > 0 || frame.rows_max.is_some()))
+                && frame.rows_max != Some(0)
         }
-        FrameExtent::Rows { .. } => frame.ties.iter().all(|tie| value(&tie.column)),
+        FrameExtent::Rows { preceding, until } => {
+            frame.ties.iter().all(|tie| value(&tie.column))
+                && preceding.is_none_or(|preceding| preceding >= until)
+                && !excludes(frame)
+                && frame.rows_max.is_none()
+        }
     };
     let frames = spec.frames.iter().all(frame);
     let slots = spec.slots.iter().all(|slot| slot.frame < spec.frames.len());

@@ -6,12 +6,13 @@ use std::ops::Range;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
+use super::exclude::without;
 use super::front::{FrameFront, Front};
-use super::order::{frame_order, place};
-use super::plan::{Plan, is_unbounded};
+use super::order::{frame_order, group_start, place};
+use super::plan::{Plan, excludes};
 use crate::aggregate::slot::{FrameOrder, Rows, Run, Slot};
 use crate::error::Result;
-use crate::plan::dataflow::FrameExtent;
+use crate::plan::dataflow::{FrameExtent, FrameSpec};
 use crate::window::frame::Bounds;
 
 /// One request. Requests of one key lie together, ascending in time.
@@ -21,7 +22,6 @@ pub struct Ask<'a> {
     pub key: Option<usize>,
     pub rows: Rows<'a>,
     pub tie: u64,
-    pub final_end: u64,
     /// Rows before this number are seen; rows of equal time are seen together.
     pub end: u64,
     pub time: i64,
@@ -41,8 +41,11 @@ pub fn evaluate(
     out: &mut [Option<ArrayRef>],
 ) -> Result<()> {
     let groups = groups(asks);
+    // Where peers have different frames, every request has an order of its own.
+    let single: Vec<Range<usize>> = (0..asks.len()).map(|i| i..i + 1).collect();
     for front in finals.frames.iter().filter(|front| wanted(front.frame)) {
-        evaluate_frame(plan, front, asks, &groups, out)?;
+        let own = excludes(&plan.spec.frames[front.frame]);
+        evaluate_frame(plan, front, asks, if own { &single } else { &groups }, out)?;
     }
     Ok(())
 }
@@ -69,35 +72,31 @@ fn evaluate_frame(
     out: &mut [Option<ArrayRef>],
 ) -> Result<()> {
     let spec = &plan.spec.frames[front.frame];
-    let unbounded = is_unbounded(spec.extent);
+    let unbounded = spec.is_unbounded();
+    // What the state of a key holds already, if it is used.
+    let held = |ask: &Ask| ask.key.filter(|_| unbounded).map_or(0, |key| front.bounds[key].1);
     let mut bounds = Bounds::default();
     for ask in asks {
-        let (lo, hi) = match spec.extent {
-            FrameExtent::Range { preceding_us: None } => (0, ask.end.max(ask.final_end)),
-            FrameExtent::Range { preceding_us: Some(preceding) } => {
-                (first_from(&ask.rows, ask.end, ask.time.saturating_sub(preceding)), ask.end)
-            }
-            FrameExtent::Rows { preceding } => match ask.anchor {
-                // No row is seen yet, so none is final either.
-                None if unbounded => (0, 0),
-                None => (ask.rows.first, ask.rows.first),
-                Some(row) => {
-                    let at = place(plan, &spec.ties, &ask.rows, row, ask.end);
-                    (preceding.map_or(0, |n| at.saturating_sub(n)), at + 1)
-                }
-            },
-        };
-        bounds.push(lo, hi);
+        let (lo, hi) = covered(plan, spec, ask);
+        bounds.push(lo, hi.max(held(ask)));
     }
     let order = |group: &Range<usize>| {
         let first = &asks[group.start];
-        let from = if unbounded { first.final_end } else { bounds.lo[group.start] };
+        if let Some((_, order)) = excluding(spec, first) {
+            return Some(order);
+        }
+        let from = if unbounded { held(first) } else { bounds.lo[group.start] };
         let to = asks[group.end - 1].end;
         frame_order(plan, &spec.ties, &first.rows, from.max(first.rows.first), to, first.tie)
     };
     let orders: Vec<Option<FrameOrder>> = groups.iter().map(order).collect();
-    let run = |(state, (group, order))| run(state, group, order, asks, unbounded);
-    let runs: Vec<Run> = groups.iter().zip(&orders).enumerate().map(run).collect();
+    let runs = groups.iter().zip(&orders).enumerate().map(|(state, (group, order))| {
+        let mut rows = asks[group.start].rows;
+        rows.order = order.as_ref();
+        let was = (0, held(&asks[group.start]));
+        Run { rows, state, fresh: false, was, results: group.clone() }
+    });
+    let runs: Vec<Run> = runs.collect();
     let states: Vec<Option<usize>> =
         groups.iter().map(|group| asks[group.start].key.filter(|_| unbounded)).collect();
     for slot in &front.slots {
@@ -108,18 +107,40 @@ fn evaluate_frame(
     Ok(())
 }
 
-fn run<'a>(
-    state: usize,
-    group: &Range<usize>,
-    order: &'a Option<FrameOrder>,
-    asks: &[Ask<'a>],
-    unbounded: bool,
-) -> Run<'a> {
-    let ask = &asks[group.start];
-    let mut rows = ask.rows;
-    rows.order = order.as_ref();
-    let was = if unbounded && ask.key.is_some() { (0, ask.final_end) } else { (0, 0) };
-    Run { rows, state, fresh: false, was, results: group.clone() }
+/// The places that the frame of a request covers.
+fn covered(plan: &Plan, spec: &FrameSpec, ask: &Ask) -> (u64, u64) {
+    let first = ask.rows.first;
+    match spec.extent {
+        FrameExtent::Range { preceding_us, until_us } => {
+            let until = ask.time.saturating_sub(until_us);
+            let end = match until_us {
+                0 => ask.end,
+                _ => first_from(&ask.rows, ask.end, until.saturating_add(1)),
+            };
+            let from = |us: i64| first_from(&ask.rows, end, ask.time.saturating_sub(us));
+            let lo = preceding_us.map_or(if spec.is_unbounded() { 0 } else { first }, from);
+            let lo = spec.rows_max.map_or(lo, |most| lo.max(end.saturating_sub(most)));
+            (lo, excluding(spec, ask).map_or(end, |(end, _)| end))
+        }
+        FrameExtent::Rows { preceding, until } => match ask.anchor {
+            // No row is seen yet, so none is final either.
+            None if spec.is_unbounded() => (0, 0),
+            None => (first, first),
+            Some(row) => {
+                let at = place(plan, &spec.ties, &ask.rows, row, ask.end);
+                let lo = preceding.map_or(0, |n| at.saturating_sub(n));
+                (lo, (at + 1).saturating_sub(until))
+            }
+        },
+    }
+}
+
+/// Where peers have different frames and a request falls on its newest row: the end of the
+/// frame, and the order in which what that row leaves out stands behind it.
+fn excluding(spec: &FrameSpec, ask: &Ask) -> Option<(u64, FrameOrder)> {
+    let anchor = ask.anchor.filter(|row| ask.rows.row(*row)[0] as i64 == ask.time)?;
+    let group = group_start(&ask.rows, anchor)..ask.end;
+    excludes(spec).then(|| without(spec.exclude, anchor, group))
 }
 
 /// The first row before `end` with a time of at least `time`.

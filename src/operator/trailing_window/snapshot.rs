@@ -1,20 +1,20 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched, and
-//! per slot of a frame without a beginning its state, which no rows determine), `rows` (the row
-//! number of the key in `keys`, then a step batch without its key columns) and `horizon` (one
-//! number). Everything else follows from the rows and the watermark.
+//! per slot of a frame without a beginning its state, which no rows determine, and how many of
+//! the rows are in it), `rows` (the row number of the key in `keys`, then a step batch without its
+//! key columns) and `horizon` (one number). Everything else follows from the rows and the watermark.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array,
-    RecordBatch, TimestampMicrosecondArray, UInt32Array,
+    RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type, UInt64Type};
 
 use super::TrailingWindow;
 use super::front::Front;
-use super::plan::{Plan, is_unbounded};
+use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::Shard;
@@ -22,8 +22,11 @@ use crate::plan::dataflow::TIME_COLUMN;
 use crate::state::row::position;
 use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
 
+/// Encoded states of one slot, and how many of the rows held each contains.
+type State<'a> = (&'a BinaryArray, &'a UInt64Array);
+
 /// Version of the tables.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const ROWS: &str = "rows";
 const HORIZON: &str = "horizon";
 
@@ -57,6 +60,12 @@ impl TrailingWindow {
                 builder.append_value(&bytes);
             }
             columns.push(Arc::new(builder.finish()));
+            let held = slots.iter().map(|key| {
+                let at = *key as usize;
+                let held = self.finals.frames[frame].bounds[at].1;
+                held.saturating_sub(self.keys[at].buffer.first())
+            });
+            columns.push(Arc::new(UInt64Array::from_iter_values(held)));
         }
         Ok(RecordBatch::try_new(Arc::new(self.keys_schema()), columns)?)
     }
@@ -67,7 +76,10 @@ impl TrailingWindow {
             keys.map(|(i, key)| Field::new(format!("k{i}"), key.clone(), true)).collect();
         fields.push(Field::new("_touched", DataType::Boolean, false));
         let states = stateful(&self.plan, &self.finals).len();
-        fields.extend((0..states).map(|i| Field::new(format!("s{i}"), DataType::Binary, false)));
+        for i in 0..states {
+            fields.push(Field::new(format!("s{i}"), DataType::Binary, false));
+            fields.push(Field::new(format!("h{i}"), DataType::UInt64, false));
+        }
         Schema::new(fields)
     }
 
@@ -164,8 +176,10 @@ impl TrailingWindow {
         if begin != rows.num_rows() {
             return Err(Error::data("a snapshot holds rows of keys that it does not hold"));
         }
-        let states = keys.columns()[key_count + 1..].iter().map(|column| column.as_binary::<i32>());
-        let states: Vec<&BinaryArray> = states.collect();
+        let states = keys.columns()[key_count + 1..]
+            .chunks_exact(2)
+            .map(|pair| (pair[0].as_binary::<i32>(), pair[1].as_primitive::<UInt64Type>()));
+        let states: Vec<State> = states.collect();
         for (i, slot) in slots.iter().enumerate() {
             self.add_states(*slot, &states, i)?;
             self.expire_later(*slot);
@@ -189,25 +203,22 @@ impl TrailingWindow {
         self.newest = self.newest.max(key.newest(stride).unwrap_or(i64::MIN));
     }
 
-    /// The states that rows do not determine: they hold the final rows, in both fronts.
-    fn add_states(&mut self, slot: u32, states: &[&BinaryArray], row: usize) -> Result<()> {
+    /// The states that rows do not determine, the same in both fronts.
+    fn add_states(&mut self, slot: u32, states: &[State], row: usize) -> Result<()> {
         let at = slot as usize;
-        let final_end = self.keys[at].final_end;
-        for front in [Some(&mut self.finals), self.current.as_mut()].into_iter().flatten() {
-            for frame in &mut front.frames {
-                if is_unbounded(self.plan.spec.frames[frame.frame].extent) {
-                    frame.bounds[at] = (0, final_end);
-                }
-            }
-        }
         for ((frame, slot), states) in stateful(&self.plan, &self.finals).into_iter().zip(states) {
-            let bytes = states.value(row);
+            let (bytes, held) = (states.0.value(row), states.1.value(row));
+            if held > self.keys[at].final_end {
+                return Err(Error::data("a snapshot counts more final rows than it holds"));
+            }
             let front = &mut self.finals.frames[frame];
             front.slots[slot].decode(at, bytes)?;
+            front.bounds[at] = (0, held);
             let number = front.frame;
             let current = self.current.iter_mut().flat_map(|front| &mut front.frames);
             for front in current.filter(|front| front.frame == number) {
                 front.slots[slot].decode(at, bytes)?;
+                front.bounds[at] = (0, held);
             }
         }
         Ok(())
@@ -218,7 +229,7 @@ impl TrailingWindow {
 fn stateful(plan: &Plan, front: &Front) -> Vec<(usize, usize)> {
     let frames = front.frames.iter().enumerate();
     frames
-        .filter(|(_, frame)| is_unbounded(plan.spec.frames[frame.frame].extent))
+        .filter(|(_, frame)| plan.spec.frames[frame.frame].is_unbounded())
         .flat_map(|(i, frame)| (0..frame.slots.len()).map(move |slot| (i, slot)))
         .collect()
 }

@@ -10,7 +10,7 @@ use super::super::trial::{
 };
 use super::*;
 use crate::aggregate::kind::{AggregateKind, AggregateSpec};
-use crate::plan::dataflow::{FrameSpec, SlotSpec, TieBreak, WindowSpec};
+use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec, SlotSpec, TieBreak, WindowSpec};
 
 pub fn random_spec(random: &mut Random) -> TrailingSpec {
     let all = value_types();
@@ -28,13 +28,26 @@ pub fn random_spec(random: &mut Random) -> TrailingSpec {
     let endless = ties(random);
     let frame = |random: &mut Random| {
         let (us, rows) = (random.pick(&[0i64, 1, 5, 20, 400]), random.pick(&[0u64, 1, 3, 20]));
-        let (extent, ties) = match random.below(6) {
-            0..3 => (FrameExtent::Range { preceding_us: Some(us) }, vec![]),
-            3 => (FrameExtent::Range { preceding_us: None }, vec![]),
-            4 => (FrameExtent::Rows { preceding: Some(rows) }, ties(random)),
-            _ => (FrameExtent::Rows { preceding: None }, endless.clone()),
+        let lag = random.one_in(3);
+        let until_us = if lag { random.pick(&[0i64, 1, 4, 30]) } else { 0 };
+        let until = if lag { random.pick(&[0u64, 1, 2, 9]) } else { 0 };
+        let range = |preceding_us| FrameSpec::of(FrameExtent::Range { preceding_us, until_us });
+        let rows_of = |preceding, ties| FrameSpec {
+            ties,
+            ..FrameSpec::of(FrameExtent::Rows { preceding, until })
         };
-        FrameSpec { extent, ties }
+        let mut frame = match random.below(6) {
+            0..3 => range(Some(us + until_us)),
+            3 => range(None),
+            4 => rows_of(Some(rows + until), ties(random)),
+            _ => rows_of(None, endless.clone()),
+        };
+        if !frame.is_rows() && random.one_in(4) {
+            frame.rows_max = Some(random.pick(&[1u64, 2, 7]));
+        } else if !frame.is_rows() && until_us == 0 && random.one_in(3) {
+            frame.exclude = random.pick(&[Exclude::CurrentRow, Exclude::Ties]);
+        }
+        frame
     };
     let frames: Vec<FrameSpec> = (0..1 + random.below(4)).map(|_| frame(random)).collect();
     let carried = (0..value_types.len()).filter(|_| random.one_in(3)).collect();
@@ -76,14 +89,26 @@ fn model(
         let mut rows = seen.to_vec();
         rows.sort_by(|a, b| tie_order(&frame.ties, a, b));
         match frame.extent {
-            FrameExtent::Range { preceding_us } => {
+            FrameExtent::Range { preceding_us, until_us } => {
                 rows.retain(|row| preceding_us.is_none_or(|p| row.time >= time.saturating_sub(p)));
+                rows.retain(|row| row.time <= time.saturating_sub(until_us));
+                if let Some(anchor) = anchor.filter(|anchor| anchor.time == time) {
+                    rows.retain(|row| match frame.exclude {
+                        Exclude::NoOthers => true,
+                        Exclude::CurrentRow => *row != anchor,
+                        Exclude::Ties => *row == anchor || row.time != time,
+                    });
+                }
+                let most = frame.rows_max.map_or(rows.len(), |n| rows.len().min(n as usize));
+                rows.drain(..rows.len() - most);
             }
-            FrameExtent::Rows { preceding } => {
+            FrameExtent::Rows { preceding, until } => {
                 let at = anchor.and_then(|anchor| rows.iter().position(|row| *row == anchor));
-                rows.truncate(at.map_or(0, |at| at + 1));
-                let keep = preceding.map_or(rows.len(), |n| (n as usize + 1).min(rows.len()));
-                rows.drain(..rows.len() - keep);
+                let places = at.map_or(0..0, |at| {
+                    let from = preceding.map_or(0, |n| at.saturating_sub(n as usize));
+                    from..(at + 1).saturating_sub(until as usize).max(from)
+                });
+                rows = rows[places].to_vec();
             }
         }
         line.push(evaluate(&slot.aggregate, &rows));
@@ -101,7 +126,7 @@ fn reach(spec: &TrailingSpec) -> Option<i64> {
     let mut longest = None;
     for frame in &spec.frames {
         match frame.extent {
-            FrameExtent::Range { preceding_us: Some(p) } => longest = longest.max(Some(p)),
+            FrameExtent::Range { preceding_us: Some(p), .. } => longest = longest.max(Some(p)),
             _ => return None,
         }
     }
@@ -120,9 +145,9 @@ pub fn probe_line(
         Bound::Inclusive => row.time <= time,
     };
     let seen: Vec<&Row> = known.iter().filter(|row| row.key == key).filter(sees).collect();
-    let endless = FrameExtent::Rows { preceding: None };
+    let endless = |f: &&FrameSpec| f.is_rows() && f.is_unbounded();
     let frames = || spec.frames.iter();
-    let total = frames().find(|f| f.extent == endless).or(frames().find(|f| !f.ties.is_empty()));
+    let total = frames().find(endless).or(frames().find(|f| !f.ties.is_empty()));
     let ties = total.map_or(&[][..], |frame| &frame.ties);
     let newest = seen.iter().max_by(|a, b| tie_order(ties, a, b)).copied();
     let newest =
@@ -245,7 +270,7 @@ fn sum_spec(frames: Vec<FrameSpec>) -> TrailingSpec {
 }
 
 fn range(preceding_us: i64) -> FrameSpec {
-    FrameSpec { extent: FrameExtent::Range { preceding_us: Some(preceding_us) }, ties: vec![] }
+    FrameSpec::range(Some(preceding_us))
 }
 
 /// Rows of (key, time, value), offsets from `offset` on.
@@ -308,8 +333,14 @@ fn keys_out_of_reach_are_forgotten_and_their_slots_used_again() {
 fn rows_that_no_frame_reaches_are_dropped() {
     for frame in [
         range(10),
-        FrameSpec { extent: FrameExtent::Rows { preceding: Some(9) }, ties: vec![] },
-        FrameSpec { extent: FrameExtent::Range { preceding_us: None }, ties: vec![] },
+        FrameSpec::rows(Some(9)),
+        FrameSpec::range(None),
+        FrameSpec::rows(None),
+        FrameSpec::of(FrameExtent::Range { preceding_us: None, until_us: 10 }),
+        FrameSpec::of(FrameExtent::Range { preceding_us: Some(10), until_us: 3 }),
+        FrameSpec::of(FrameExtent::Rows { preceding: None, until: 9 }),
+        FrameSpec { exclude: Exclude::CurrentRow, ..FrameSpec::range(None) },
+        FrameSpec { rows_max: Some(9), ..FrameSpec::range(None) },
     ] {
         let spec = sum_spec(vec![frame]);
         let mut operator = TrailingWindow::new(&spec, false).unwrap();
@@ -324,10 +355,7 @@ fn rows_that_no_frame_reaches_are_dropped() {
 #[test]
 fn two_endless_frames_in_different_orders_are_refused() {
     let tie = |descending| TieBreak { column: 0, descending, nulls_first: false };
-    let frame = |descending| FrameSpec {
-        extent: FrameExtent::Rows { preceding: None },
-        ties: vec![tie(descending)],
-    };
+    let frame = |descending| FrameSpec { ties: vec![tie(descending)], ..FrameSpec::rows(None) };
     let error = TrailingWindow::new(&sum_spec(vec![frame(true), frame(false)]), false).unwrap_err();
     assert!(error.message().starts_with("not supported yet"), "{error}");
     assert!(TrailingWindow::new(&sum_spec(vec![frame(true), frame(true)]), false).is_ok());
@@ -342,7 +370,7 @@ fn a_snapshot_of_another_format_or_window_is_refused() {
     let mut other = sum_spec(vec![range(10)]);
     other.value_types.push(DataType::Int64);
     assert!(TrailingWindow::new(&other, false).unwrap().restore(&snapshot).is_err());
-    snapshot.format = 2;
+    snapshot.format = 99;
     let error = TrailingWindow::new(&spec, false).unwrap().restore(&snapshot).unwrap_err();
-    assert!(error.message().contains("format 2"), "{error}");
+    assert!(error.message().contains("format 99"), "{error}");
 }

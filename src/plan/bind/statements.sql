@@ -37,8 +37,10 @@ SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BE
 -- hint: end the frame at CURRENT ROW
 
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN INTERVAL '2' HOUR PRECEDING AND INTERVAL '1' HOUR PRECEDING) AS n FROM transactions;
--- NotSupported 1:17-1:22: not supported yet: a frame that ends before the current row (INTERVAL '1' HOUR PRECEDING)
--- hint: end the frame at CURRENT ROW
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*) OVER (RANGE 2 hours TO 1 hour PRECEDING)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS n FROM transactions;
 -- NotSupported 1:17-1:22: not supported: a frame that looks ahead (UNBOUNDED FOLLOWING): its rows have not arrived when the value is needed
@@ -211,8 +213,11 @@ SELECT DISTINCT user_id, SUM(amount) OVER w AS n FROM transactions WINDOW w AS (
 -- hint: leave it out; COUNT(DISTINCT x) is supported
 
 SELECT user_id, SUM(amount) AS s FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start HAVING SUM(amount) > 5;
--- NotSupported 1:129-1:144: not supported yet: HAVING in a feature
--- hint: filter when you read the feature
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   s DOUBLE = SUM(amount)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 
 SELECT t.user_id, SUM(amount) OVER (PARTITION BY t.user_id ORDER BY event_time) AS n FROM transactions t JOIN transactions u ON t.user_id = u.user_id;
 -- NotSupported 1:111-1:125: not supported yet: JOIN in a feature
@@ -222,8 +227,11 @@ SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n
 -- hint: write one feature per SELECT
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM (SELECT * FROM transactions);
--- NotSupported 1:88-1:114: not supported yet: a sub-query in the FROM of a feature
--- hint: write its expressions and its WHERE in the SELECT of the feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 WITH t AS (SELECT * FROM transactions) SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM t;
 -- NotSupported 1:1-1:39: not supported yet: WITH in a feature
@@ -364,7 +372,11 @@ SELECT COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GR
 -- hint: write SELECT user_id, count(*) AS n FROM tumble(transactions, event_time, INTERVAL '1' HOUR) GROUP BY user_id, window_start, window_end
 
 SELECT user_id, COUNT(*) AS n FROM SESSION(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
--- NotSupported 1:36-1:43: not supported yet: SESSION windows
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 
 SELECT window_start AS ws, user_id, LAST_VALUE(amount) AS l, FIRST_VALUE(category ORDER BY event_time) FILTER (WHERE flag) AS f FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- key (user_id) time Window { start: "ws", end: "window_end" }
@@ -373,6 +385,7 @@ SELECT window_start AS ws, user_id, LAST_VALUE(amount) AS l, FIRST_VALUE(categor
 --   l DOUBLE = LAST_VALUE(amount)
 --   f VARCHAR = FIRST_VALUE(category) FILTER (WHERE flag)
 --   window_end TIMESTAMP = window_end
+-- note: warning: FIRST_VALUE and LAST_VALUE of events of equal event_time follow their place in the log (partition, offset)
 
 SELECT user_id, LAST_VALUE(amount ORDER BY txn_id) AS l FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
@@ -439,8 +452,23 @@ SELECT user_id, SUM(Mixed Case) OVER w AS s FROM transactions WINDOW w AS (PARTI
 -- Usage 1:27-1:31: expected ), found CASE
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time EXCLUDE CURRENT ROW) AS s FROM transactions;
--- NotSupported 1:76-1:83: not supported: EXCLUDE in a window frame
--- hint: a frame that ends before the current row can be written as a difference: SUM(x) OVER w - x
+-- Usage 1:76-1:83: expected ROWS, RANGE, GROUPS, found exclude
+-- hint: it stands behind a frame: RANGE UNBOUNDED PRECEDING EXCLUDE CURRENT ROW
+
+SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time RANGE INTERVAL '1 day' PRECEDING EXCLUDE CURRENT ROW) AS s FROM transactions;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   s DOUBLE = SUM(amount) OVER (RANGE 1 day EXCLUDE CURRENT ROW)
+--   event_time TIMESTAMP = event_time
+-- note: warning: EXCLUDE and MAXSIZE tell events of equal event_time apart by their place in the log (partition, offset)
+
+SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time ROWS BETWEEN 9 PRECEDING AND 2 PRECEDING) AS s FROM transactions;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   s DOUBLE = SUM(amount) OVER (ROWS 9 TO 2 PRECEDING ORDER BY event_time)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: ROWS frames keep every key for ever
 
 SELECT user_id, AVG(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
 -- Usage 1:17-1:27: AVG takes no IGNORE NULLS or RESPECT NULLS: it skips NULLs
@@ -611,8 +639,11 @@ SELECT user_id, SUM(amount) OVER w AS s FROM transactions WINDOW w AS (PARTITION
 -- NotSupported 1:122-1:127: not supported yet: QUALIFY in a feature
 
 SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1' MONTH) GROUP BY user_id, window_start;
--- NotSupported 1:78-1:81: not supported: an interval in months: they have no fixed length
--- hint: use days or weeks
+-- key (user_id) time Window { start: "window_start", end: "window_end" }
+--   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*)
+--   window_start TIMESTAMP = window_start
+--   window_end TIMESTAMP = window_end
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM TUMBLE(transactions, event_time, INTERVAL '1 hour');
 -- NotSupported 1:17-1:27: not supported yet: OVER in a feature with TUMBLE or HOP

@@ -119,6 +119,6 @@ async fn errors_name_the_thing_and_what_was_meant() {
     assert!(
         refusal("SELECT count(*) FROM SESSION(t, ts, INTERVAL '1' HOUR) GROUP BY window_start")
             .await
-            .starts_with("not supported yet: SESSION windows")
+            .starts_with("not supported yet: windows other than TUMBLE and HOP in a plain query")
     );
 }

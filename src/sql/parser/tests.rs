@@ -375,8 +375,24 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "SELECT sum(x) OVER (ORDER BY t ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) \
           FROM s",
-        "not supported: EXCLUDE in a window frame (hint: a frame that ends before the current \
-          row can be written as a difference: SUM(x) OVER w - x)",
+        "not supported yet: EXCLUDE, MAXSIZE and SESSION in a plain query (hint: write a \
+          feature, and read its HISTORY(…))",
+    ),
+    (
+        "EXPLAIN FEATURE SELECT sum(x) OVER (ORDER BY t ROWS 1 PRECEDING EXCLUDE ALL) FROM s",
+        "EXCLUDE without what it leaves out (hint: EXCLUDE CURRENT ROW, EXCLUDE GROUP, \
+          EXCLUDE TIES or EXCLUDE NO OTHERS)",
+    ),
+    (
+        "CREATE FEATURE f AS SELECT sum(x) OVER (ORDER BY t RANGE UNBOUNDED PRECEDING MAXSIZE 3 \
+          EXCLUDE TIES) FROM s",
+        "MAXSIZE 3 is not the end of its window (hint: a frame ends with one EXCLUDE or one \
+          MAXSIZE)",
+    ),
+    (
+        "CREATE FEATURE f AS SELECT sum(x) OVER (ORDER BY t RANGE UNBOUNDED PRECEDING MAXSIZE x) \
+          FROM s",
+        "MAXSIZE without a number of rows (hint: MAXSIZE 100)",
     ),
     (
         "SELECT * FROM s FOR SYSTEM_TIME AS OF x",

@@ -19,6 +19,22 @@ pub enum Frame {
     Range(Option<i64>),
     /// The rows before the current one; column that breaks ties (ascending, NULLs last).
     Rows(Option<usize>, Option<usize>),
+    /// From this long before the row to that long before it.
+    Lag(Option<i64>, i64),
+    /// From so many rows before the row to so many before it; as `Rows`.
+    RowsLag(Option<usize>, usize, Option<usize>),
+    /// `Range` without some of the rows of the current row's time.
+    Except(Option<i64>, Except),
+    /// The newest rows of `Range`.
+    Newest(Option<i64>, usize),
+}
+
+/// What EXCLUDE leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Except {
+    CurrentRow,
+    Group,
+    Ties,
 }
 
 /// A condition, as SQL and as Rust.
@@ -42,7 +58,20 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub enum Windows {
     Trailing(Vec<Frame>),
-    Group { size: i64, slide: i64, offset: i64 },
+    Group {
+        size: i64,
+        slide: i64,
+        offset: i64,
+    },
+    Cumulate {
+        step: i64,
+        size: i64,
+    },
+    Session {
+        gap: i64,
+    },
+    /// Calendar months, UTC, so many at a time.
+    Months(i64),
 }
 
 /// A feature: SELECT keys, calls, time columns FROM source WHERE condition.
@@ -72,35 +101,25 @@ impl Model {
                     self.key(at).into_iter().chain(values).chain([Val::Time(at.us)]).collect()
                 })
                 .collect(),
-            Windows::Group { size, slide, offset } => {
-                self.groups(&rows, inputs, *size, *slide, *offset)
-            }
+            windows => self.groups(&rows, inputs, windows),
         }
     }
 
-    fn groups(
-        &self,
-        rows: &[&Row],
-        inputs: &[Input],
-        size: i64,
-        slide: i64,
-        offset: i64,
-    ) -> Vec<Vec<Val>> {
+    fn groups(&self, rows: &[&Row], inputs: &[Input], windows: &Windows) -> Vec<Vec<Val>> {
         let mut out: Vec<Vec<Val>> = Vec::new();
-        let mut seen: Vec<(&Row, i64)> = Vec::new();
+        let mut seen: Vec<(&Row, (i64, i64))> = Vec::new();
         for at in rows {
-            let mut start = (at.us - offset).div_euclid(slide) * slide + offset;
-            while start + size > at.us {
-                if !seen.iter().any(|(r, s)| *s == start && self.same(r, at)) {
-                    seen.push((at, start));
-                    let within =
-                        |r: &&&Row| self.same(r, at) && start <= r.us && r.us < start + size;
-                    let inside: Vec<&Row> = rows.iter().filter(within).copied().collect();
-                    let values = self.calls.iter().map(|c| call(c, inputs, &inside));
-                    let bounds = [Val::Time(start), Val::Time(start + size)];
-                    out.push(self.key(at).into_iter().chain(values).chain(bounds).collect());
+            let times = rows.iter().filter(|r| self.same(r, at)).map(|r| r.us);
+            for window in covering(windows, at.us, &times.collect::<Vec<_>>()) {
+                if seen.iter().any(|(r, w)| *w == window && self.same(r, at)) {
+                    continue;
                 }
-                start -= slide;
+                seen.push((at, window));
+                let within = |r: &&&Row| self.same(r, at) && window.0 <= r.us && r.us < window.1;
+                let inside: Vec<&Row> = rows.iter().filter(within).copied().collect();
+                let values = self.calls.iter().map(|c| call(c, inputs, &inside));
+                let bounds = [Val::Time(window.0), Val::Time(window.1)];
+                out.push(self.key(at).into_iter().chain(values).chain(bounds).collect());
             }
         }
         out
@@ -115,13 +134,86 @@ impl Model {
     }
 }
 
+/// The windows `[start, end)` that hold a time; `times` are those of its key, ascending.
+fn covering(windows: &Windows, us: i64, times: &[i64]) -> Vec<(i64, i64)> {
+    match *windows {
+        Windows::Trailing(_) => Vec::new(),
+        Windows::Group { size, slide, offset } => {
+            let newest = (us - offset).div_euclid(slide) * slide + offset;
+            let starts = (0..).map(|i| newest - i * slide).take_while(|start| start + size > us);
+            starts.map(|start| (start, start + size)).collect()
+        }
+        Windows::Cumulate { step, size } => {
+            let start = us.div_euclid(size) * size;
+            let ends = (1..=size / step).map(|j| start + j * step);
+            ends.filter(|end| *end > us).map(|end| (start, end)).collect()
+        }
+        Windows::Session { gap } => {
+            let (mut first, mut last) = (us, us);
+            for _ in times {
+                let near = times.iter().filter(|t| **t > first - gap && **t < last + gap);
+                let near: Vec<i64> = near.copied().collect();
+                first = first.min(near[0]);
+                last = last.max(near[near.len() - 1]);
+            }
+            vec![(first, last + gap)]
+        }
+        Windows::Months(count) => {
+            let month = month_of(us.div_euclid(86_400_000_000)).div_euclid(count) * count;
+            let start = |month: i64| first_day(month) * 86_400_000_000;
+            vec![(start(month), start(month + count))]
+        }
+    }
+}
+
+/// The month since January 1970 of a day since then, by counting.
+fn month_of(day: i64) -> i64 {
+    let mut month = day.div_euclid(31);
+    while first_day(month) > day {
+        month -= 1;
+    }
+    while first_day(month + 1) <= day {
+        month += 1;
+    }
+    month
+}
+
+/// The first day of a month: the days of all months between it and January 1970.
+fn first_day(month: i64) -> i64 {
+    let length = |month: i64| {
+        let (year, month) = (1970 + month.div_euclid(12), month.rem_euclid(12));
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month as usize]
+    };
+    (0..month).map(length).sum::<i64>() - (month..0).map(length).sum::<i64>()
+}
+
 fn framed<'a>(frame: Frame, peers: &[&'a Row], at: &Row) -> Vec<&'a Row> {
     match frame {
         Frame::Range(preceding) => {
             let from = preceding.map_or(i64::MIN, |p| at.us - p);
             peers.iter().filter(|r| from <= r.us && r.us <= at.us).copied().collect()
         }
-        Frame::Rows(preceding, tie) => {
+        Frame::Lag(preceding, until) => {
+            let from = preceding.map_or(i64::MIN, |p| at.us - p);
+            peers.iter().filter(|r| from <= r.us && r.us <= at.us - until).copied().collect()
+        }
+        Frame::Except(preceding, except) => {
+            let is_at = |r: &Row| (r.partition, r.offset) == (at.partition, at.offset);
+            let mut rows = framed(Frame::Range(preceding), peers, at);
+            rows.retain(|r| match except {
+                Except::CurrentRow => !is_at(r),
+                Except::Group => r.us != at.us,
+                Except::Ties => r.us != at.us || is_at(r),
+            });
+            rows
+        }
+        Frame::Newest(preceding, most) => {
+            let rows = framed(Frame::Range(preceding), peers, at);
+            rows[rows.len().saturating_sub(most)..].to_vec()
+        }
+        Frame::Rows(preceding, tie) => framed(Frame::RowsLag(preceding, 0, tie), peers, at),
+        Frame::RowsLag(preceding, until, tie) => {
             let mut all = peers.to_vec();
             let rank = |r: &Row| tie.map(|c| (r.values[c].is_null(), r.values[c].clone()));
             all.sort_by(|a, b| {
@@ -134,7 +226,8 @@ fn framed<'a>(frame: Frame, peers: &[&'a Row], at: &Row) -> Vec<&'a Row> {
             });
             let is_at = |r: &&Row| (r.partition, r.offset) == (at.partition, at.offset);
             let here = all.iter().position(is_at).unwrap();
-            all[preceding.map_or(0, |p| here.saturating_sub(p))..=here].to_vec()
+            let from = preceding.map_or(0, |p| here.saturating_sub(p));
+            all[from..(here + 1).saturating_sub(until).max(from)].to_vec()
         }
     }
 }

@@ -170,11 +170,13 @@ fn rewrite_over(spec: &mut WindowSpec) -> Result<bool, String> {
         Ok(OrderByExpr::from(ident))
     };
     let rows = matches!(&spec.window_frame, Some(f) if f.units == WindowFrameUnits::Rows);
-    if let Some(frame) = &mut spec.window_frame
-        && let WindowFrameBound::Preceding(Some(bound)) = &mut frame.start_bound
-        && !rows
-    {
-        **bound = expression(&interval_us(bound)?.to_string())?;
+    if let Some(frame) = spec.window_frame.as_mut().filter(|_| !rows) {
+        for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten()
+        {
+            if let WindowFrameBound::Preceding(Some(bound)) = bound {
+                **bound = expression(&interval_us(bound)?.to_string())?;
+            }
+        }
     }
     let ties: Vec<OrderByExpr> = spec.order_by.drain(..).skip(1).collect();
     spec.order_by.push(by("_us")?);

@@ -2,7 +2,7 @@
 //! and the lengths its windows care about. Called by `shapes` (the list) and `trial`.
 
 use super::data::{COLUMNS, TS};
-use crate::harness::model::{Call, Condition, Frame, Model, Windows};
+use crate::harness::model::{Call, Condition, Except, Frame, Model, Windows};
 
 pub const S: i64 = 1_000_000;
 
@@ -15,6 +15,8 @@ pub struct Shape {
     /// Hand-written stock SQL where the rewriting oracle does not know the contract's NULLs.
     pub stock: Option<String>,
     pub model: Option<Model>,
+    /// Whether the SQL oracle can judge it too.
+    pub in_stock: bool,
     /// µs.
     pub edges: Vec<i64>,
 }
@@ -27,6 +29,7 @@ impl Shape {
             query: query.into(),
             stock: None,
             model: None,
+            in_stock: true,
             edges: edges.into(),
         }
     }
@@ -36,19 +39,25 @@ impl Shape {
         self
     }
 
-    /// A shape from its structure: both oracles judge it.
+    /// A shape from its structure: both oracles judge it where stock SQL has its windows.
     pub fn structured(name: &str, model: Model) -> Self {
-        let edges = edges(&model);
-        Self { name: name.into(), query: sql_of(&model), stock: None, model: Some(model), edges }
+        let (edges, in_stock) = (edges(&model), in_stock(&model));
+        let query = sql_of(&model);
+        Self { name: name.into(), query, stock: None, model: Some(model), in_stock, edges }
     }
 }
 
 fn edges(model: &Model) -> Vec<i64> {
     match &model.windows {
         Windows::Group { size, slide, offset } => vec![*size, *slide, (*offset).max(1)],
+        Windows::Cumulate { step, size } => vec![*step, *size],
+        Windows::Session { gap } => vec![*gap, gap / 2 + 1],
+        Windows::Months(count) => vec![count * 30 * 86_400 * S, 86_400 * S],
         Windows::Trailing(frames) => {
             let lengths = frames.iter().filter_map(|f| match f {
-                Frame::Range(Some(p)) => Some((*p).max(1)),
+                Frame::Range(Some(p)) | Frame::Lag(Some(p), _) => Some((*p).max(1)),
+                Frame::Except(Some(p), _) | Frame::Newest(Some(p), _) => Some((*p).max(1)),
+                Frame::Lag(None, until) => Some((*until).max(1)),
                 _ => None,
             });
             let all: Vec<i64> = lengths.collect();
@@ -74,15 +83,8 @@ fn sql_of(model: &Model) -> String {
                 .collect();
             format!("SELECT {items}, ts FROM src{filter} WINDOW {}", windows.join(", "))
         }
-        Windows::Group { size, slide, offset } => {
-            let offset = match offset {
-                0 => String::new(),
-                o => format!(", {}", interval(*o)),
-            };
-            let relation = match size == slide {
-                true => format!("TUMBLE(src, ts, {}{offset})", interval(*size)),
-                false => format!("HOP(src, ts, {}, {}{offset})", interval(*slide), interval(*size)),
-            };
+        windows => {
+            let relation = relation(windows);
             let by: Vec<String> =
                 keys.into_iter().chain(["window_start".into(), "window_end".into()]).collect();
             format!(
@@ -93,6 +95,27 @@ fn sql_of(model: &Model) -> String {
     }
 }
 
+fn relation(windows: &Windows) -> String {
+    match windows {
+        Windows::Trailing(_) => "src".to_owned(),
+        Windows::Group { size, slide, offset } => {
+            let offset = match offset {
+                0 => String::new(),
+                o => format!(", {}", interval(*o)),
+            };
+            match size == slide {
+                true => format!("TUMBLE(src, ts, {}{offset})", interval(*size)),
+                false => format!("HOP(src, ts, {}, {}{offset})", interval(*slide), interval(*size)),
+            }
+        }
+        Windows::Cumulate { step, size } => {
+            format!("CUMULATE(src, ts, {}, {})", interval(*step), interval(*size))
+        }
+        Windows::Session { gap } => format!("SESSION(src, ts, {})", interval(*gap)),
+        Windows::Months(count) => format!("TUMBLE(src, ts, INTERVAL '{count}' MONTH)"),
+    }
+}
+
 fn call(c: &Call, model: &Model) -> String {
     let argument = c.column.map_or("*".to_owned(), |i| format!("\"{}\"", COLUMNS[i].0));
     let distinct = if c.distinct { "DISTINCT " } else { "" };
@@ -100,7 +123,7 @@ fn call(c: &Call, model: &Model) -> String {
     let filter = c.filter.map_or(String::new(), |f| format!(" FILTER (WHERE {})", f.sql));
     let over = match model.windows {
         Windows::Trailing(_) => format!(" OVER w{}", c.frame),
-        Windows::Group { .. } => String::new(),
+        _ => String::new(),
     };
     format!("{}({distinct}{argument}){filter}{nulls}{over}", c.name)
 }
@@ -116,11 +139,43 @@ fn frame(frame: Frame, keys: &[String]) -> String {
             let from = preceding.map_or("UNBOUNDED".into(), interval);
             format!("{by}ORDER BY {ts} RANGE BETWEEN {from} PRECEDING AND CURRENT ROW")
         }
+        Frame::Lag(preceding, until) => {
+            let from = preceding.map_or("UNBOUNDED".into(), interval);
+            let to = interval(until);
+            format!("{by}ORDER BY {ts} RANGE BETWEEN {from} PRECEDING AND {to} PRECEDING")
+        }
+        Frame::Except(preceding, except) => {
+            let what = match except {
+                Except::CurrentRow => "CURRENT ROW",
+                Except::Group => "GROUP",
+                Except::Ties => "TIES",
+            };
+            let range = self::frame(Frame::Range(preceding), keys);
+            format!("{range} EXCLUDE {what}")
+        }
+        Frame::Newest(preceding, most) => {
+            format!("{} MAXSIZE {most}", self::frame(Frame::Range(preceding), keys))
+        }
         Frame::Rows(preceding, tie) => {
             let from = preceding.map_or("UNBOUNDED".into(), |n| n.to_string());
             let tie = tie.map_or(String::new(), |c| format!(", \"{}\"", COLUMNS[c].0));
             format!("{by}ORDER BY {ts}{tie} ROWS BETWEEN {from} PRECEDING AND CURRENT ROW")
         }
+        Frame::RowsLag(preceding, until, tie) => {
+            let from = preceding.map_or("UNBOUNDED".into(), |n| n.to_string());
+            let tie = tie.map_or(String::new(), |c| format!(", \"{}\"", COLUMNS[c].0));
+            format!("{by}ORDER BY {ts}{tie} ROWS BETWEEN {from} PRECEDING AND {until} PRECEDING")
+        }
+    }
+}
+
+/// Whether stock DataFusion has the windows of a model.
+fn in_stock(model: &Model) -> bool {
+    match &model.windows {
+        Windows::Trailing(frames) => {
+            frames.iter().all(|f| !matches!(f, Frame::Except(..) | Frame::Newest(..)))
+        }
+        windows => matches!(windows, Windows::Group { .. }),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::data::{AT, B, D, DAY, F, I, J, K, R, S as TEXT, SEQ, T, W};
 use super::shape::{S, Shape, distinct, filtered, plain};
-use crate::harness::model::{Call, Condition, Frame, Model, Row, Windows};
+use crate::harness::model::{Call, Condition, Except, Frame, Model, Row, Windows};
 use crate::harness::value::Val;
 
 /// All shapes.
@@ -64,6 +64,20 @@ fn typed() -> Vec<Shape> {
         ("unbounded", Windows::Trailing(vec![Frame::Range(None), Frame::Rows(None, Some(SEQ))])),
         ("tumble", Windows::Group { size: 10 * S, slide: 10 * S, offset: 0 }),
         ("hop", Windows::Group { size: 10 * S, slide: 3 * S, offset: 0 }),
+        ("session", Windows::Session { gap: 4 * S }),
+        ("cumulate", Windows::Cumulate { step: 2 * S, size: 10 * S }),
+        (
+            "lag",
+            Windows::Trailing(vec![Frame::Lag(Some(10 * S), 2 * S), Frame::RowsLag(None, 2, None)]),
+        ),
+        (
+            "except",
+            Windows::Trailing(vec![
+                Frame::Except(Some(10 * S), Except::CurrentRow),
+                Frame::Except(None, Except::Ties),
+            ]),
+        ),
+        ("newest", Windows::Trailing(vec![Frame::Newest(Some(10 * S), 3)])),
     ];
     let mut all = Vec::new();
     for (kind, windows) in kinds {
@@ -99,6 +113,10 @@ fn windows() -> Vec<Shape> {
         let model = Model { keys: vec![K], calls: some(0), windows, condition: None };
         Shape::structured(name, model)
     };
+    let of = |name: &str, windows: Windows| {
+        let model = Model { keys: vec![K], calls: some(0), windows, condition: None };
+        Shape::structured(name, model)
+    };
     let frames = |name: &str, frames: Vec<Frame>| {
         let calls = (0..frames.len()).flat_map(some).collect();
         let windows = Windows::Trailing(frames);
@@ -119,6 +137,33 @@ fn windows() -> Vec<Shape> {
             "range_three_lengths",
             vec![Frame::Range(Some(S)), Frame::Range(Some(10 * S)), Frame::Range(Some(60 * S))],
         ),
+        frames("lag_one_microsecond", vec![Frame::Lag(Some(10 * S), 1), Frame::Lag(None, 1)]),
+        frames("lag_long", vec![Frame::Lag(Some(60 * S), 50 * S), Frame::Lag(None, 3 * S)]),
+        frames(
+            "lag_of_rows",
+            vec![
+                Frame::RowsLag(Some(4), 1, Some(SEQ)),
+                Frame::RowsLag(Some(9), 9, None),
+                Frame::RowsLag(None, 1, None),
+            ],
+        ),
+        frames(
+            "except_everything",
+            vec![
+                Frame::Except(Some(10 * S), Except::Group),
+                Frame::Except(Some(10 * S), Except::CurrentRow),
+                Frame::Except(Some(0), Except::Ties),
+                Frame::Except(None, Except::Group),
+                Frame::Rows(Some(3), Some(I)),
+            ],
+        ),
+        frames("newest_unbounded", vec![Frame::Newest(None, 5), Frame::Newest(Some(3 * S), 1)]),
+        of("session_one_microsecond", Windows::Session { gap: 1 }),
+        of("session_long", Windows::Session { gap: 60 * S }),
+        of("cumulate_one_step", Windows::Cumulate { step: 10 * S, size: 10 * S }),
+        of("cumulate_many_steps", Windows::Cumulate { step: S, size: 30 * S }),
+        of("months", Windows::Months(1)),
+        of("quarters", Windows::Months(3)),
         frames("range_zero", vec![Frame::Range(Some(0))]),
         frames("range_one_microsecond", vec![Frame::Range(Some(1))]),
         frames("rows_current_only", vec![Frame::Rows(Some(0), None)]),
@@ -147,6 +192,8 @@ fn keys() -> Vec<Shape> {
         with("range_no_key", vec![], range()),
         with("tumble_no_key", vec![], tumble()),
         with("rows_no_key", vec![], Windows::Trailing(vec![Frame::Rows(Some(5), None)])),
+        with("session_no_key", vec![], Windows::Session { gap: 5 * S }),
+        with("session_two_keys", vec![T, K], Windows::Session { gap: 5 * S }),
         with("range_text_key", vec![T], range()),
         with("tumble_text_key", vec![T], tumble()),
         with("range_two_keys", vec![K, T], range()),
@@ -208,7 +255,7 @@ fn filters() -> Vec<Shape> {
     let shape = |name: &str, windows: Windows, condition: Option<Condition>| {
         let n = match &windows {
             Windows::Trailing(frames) => frames.len(),
-            Windows::Group { .. } => 1,
+            _ => 1,
         };
         let calls = (0..n).flat_map(calls).collect();
         Shape::structured(name, Model { keys: vec![K], calls, windows, condition })
@@ -226,6 +273,8 @@ fn filters() -> Vec<Shape> {
         shape("rows_where", rows(), Some(I_POSITIVE)),
         shape("tumble_where", tumble(), Some(S_IS_A)),
         shape("hop_where", hop(), Some(I_POSITIVE)),
+        shape("session_where", Windows::Session { gap: 5 * S }, Some(I_POSITIVE)),
+        shape("cumulate_filter", Windows::Cumulate { step: 3 * S, size: 9 * S }, None),
         shape("range_where_never", range(), Some(NEVER)),
     ]
 }
@@ -390,6 +439,30 @@ fn expressions() -> Vec<Shape> {
              COUNT(CASE WHEN b THEN 1 END) AS u",
             ),
         ),
+        sql(
+            "having",
+            "SELECT k, COUNT(*) AS n, SUM(f) AS x, window_start, window_end FROM \
+             HOP(src, ts, INTERVAL '4 seconds', INTERVAL '10 seconds') \
+             GROUP BY k, window_start, window_end HAVING COUNT(*) > 1 AND MAX(j) >= MIN(j) + 1",
+        ),
+        sql(
+            "having_alias_and_key",
+            "SELECT k, t, COUNT(*) AS n, window_start, window_end FROM \
+             TUMBLE(src, ts, INTERVAL '10 seconds') \
+             GROUP BY k, t, window_start, window_end HAVING n < 3 OR k = 1",
+        ),
+        sql(
+            "sub_query",
+            "SELECT k, SUM(g) OVER w AS x, MAX(u) OVER w AS y, g, ts FROM \
+             (SELECT k, f * 2.0 AS g, UPPER(s) AS u, ts FROM (SELECT * FROM src WHERE f > 0) AS a \
+             WHERE i > -10) AS b \
+             WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '10 seconds' PRECEDING \
+             AND CURRENT ROW)",
+        )
+        .with_stock(&format!(
+            "SELECT k, oracle_sum(array_agg(f * 2.0) {FRAME}) AS x, MAX(UPPER(s)) {FRAME} AS y, \
+             f * 2.0 AS g, ts FROM src WHERE f > 0 AND i > -10"
+        )),
         sql(
             "where_expression",
             "SELECT k, SUM(f) OVER w AS x, COUNT(*) OVER w AS n, ts FROM src \

@@ -1,0 +1,398 @@
+//! HAVING over group windows: results that do not meet the condition are not there. What a probe
+//! asks for is the newest window that meets it, which may be far older than the newest one, so
+//! the closed windows that met it are kept as rows, and the panes need not be. Windows that are
+//! still open are evaluated when asked. Its tests are those of `group_window`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch,
+    RecordBatchOptions, TimestampMicrosecondArray,
+};
+use arrow::compute::{cast, filter_record_batch, interleave};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::group_window::{GroupWindow, Window};
+use super::operator::{Bound, Operator, Probed};
+use crate::error::{Error, Result};
+use crate::model::batch::timestamp_type;
+use crate::model::key::Shard;
+use crate::model::time::EventTime;
+use crate::plan::dataflow::{GroupSpec, Having, WindowSpec};
+use crate::state::buffer::RowBuffer;
+use crate::state::intern::Interner;
+use crate::state::key_index::KeyIndex;
+use crate::state::row::{RowLayout, times};
+use crate::state::snapshot::{Snapshot, SnapshotTable};
+
+/// Closed windows that met the condition, in a snapshot.
+const PASSED: &str = "passed";
+
+/// The closed windows of a key that met the condition and can still be asked for.
+#[derive(Debug, Default)]
+struct Passed {
+    /// By end of window; the value columns are the start, then the slots.
+    rows: RowBuffer,
+    /// One was added since current values were last taken.
+    touched: bool,
+}
+
+/// Group windows under a condition.
+#[derive(Debug)]
+pub struct HavingWindow {
+    inner: GroupWindow,
+    having: Having,
+    schema: SchemaRef,
+    key_count: usize,
+    layout: RowLayout,
+    interner: Interner,
+    index: KeyIndex,
+    keys: Vec<Passed>,
+    current: bool,
+    touched: Vec<u32>,
+}
+
+/// Where the answer to a request is.
+enum Found {
+    /// A row of the batch of open windows.
+    Open(usize),
+    /// A window kept: key and number of its row.
+    Kept(u32, u64),
+    Nothing,
+}
+
+impl HavingWindow {
+    /// An operator without rows; `current` asks for current values.
+    ///
+    /// # Errors
+    /// As [`GroupWindow::new`].
+    pub fn new(spec: &GroupSpec, having: &Having, current: bool) -> Result<Self> {
+        let mut types = vec![timestamp_type()];
+        types.extend(spec.slots.iter().map(|slot| slot.aggregate.output.clone()));
+        Ok(Self {
+            inner: GroupWindow::new(spec, false)?,
+            having: having.clone(),
+            schema: WindowSpec::Group(spec.clone()).result_schema(),
+            key_count: spec.key_types.len(),
+            layout: RowLayout::new(&types, &vec![false; types.len()])?,
+            interner: Interner::default(),
+            index: KeyIndex::new(&spec.key_types)?,
+            keys: Vec::new(),
+            current,
+            touched: Vec::new(),
+        })
+    }
+
+    /// Of result batches, the rows that meet the condition.
+    fn passing(&self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let mut passing = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let kept = filter_record_batch(&batch, &self.having.mask(&batch)?)?;
+            if kept.num_rows() > 0 {
+                passing.push(kept);
+            }
+        }
+        Ok(passing)
+    }
+
+    /// Keeps results, oldest window of a key first; gives the slots of their keys.
+    fn keep(&mut self, results: &RecordBatch) -> Result<Vec<u32>> {
+        let (keys, rest) = results.columns().split_at(self.key_count);
+        let rows = results.num_rows();
+        let mut slots = Vec::new();
+        self.index.insert(keys, rows, &mut slots)?;
+        if self.keys.len() < self.index.capacity() {
+            self.keys.resize_with(self.index.capacity(), Passed::default);
+        }
+        let mut columns: Vec<ArrayRef> = vec![
+            rest[1].clone(),
+            Arc::new(Int32Array::from(vec![0; rows])),
+            Arc::new(Int64Array::from(vec![0; rows])),
+            rest[0].clone(),
+        ];
+        columns.extend(rest[2..].iter().cloned());
+        let mut words = Vec::new();
+        self.layout.encode(&columns, &mut self.interner, &mut words)?;
+        for (slot, row) in slots.iter().zip(words.chunks_exact(self.layout.stride())) {
+            self.keys[*slot as usize].rows.extend(row);
+        }
+        Ok(slots)
+    }
+
+    /// Drops the windows of keys that no probe from the horizon on can ask for.
+    fn drop_old(&mut self, slots: &[u32]) {
+        let (stride, horizon) = (self.layout.stride(), self.inner.horizon());
+        for slot in slots {
+            let rows = &mut self.keys[*slot as usize].rows;
+            let before = |row: &[u64]| (row[0] as i64) < horizon;
+            let newest = rows.partition_point(stride, 0, before).saturating_sub(1);
+            self.layout.release(rows.before(stride, newest), &mut self.interner);
+            rows.drop_before(stride, newest);
+        }
+    }
+
+    /// Columns of kept windows, `None` giving NULL: starts, ends, slots.
+    fn kept<'a>(
+        &'a self,
+        rows: impl Iterator<Item = Option<&'a [u64]>> + Clone,
+    ) -> Result<Vec<ArrayRef>> {
+        let texts = self.interner.texts();
+        let ends = rows.clone().map(|row| row.map(|row| row[0] as i64));
+        let ends = TimestampMicrosecondArray::from_iter(ends).with_timezone("UTC");
+        let mut columns = vec![self.layout.decode(0, rows.clone(), texts)?, Arc::new(ends)];
+        for column in 1..self.schema.fields().len() - self.key_count - 1 {
+            columns.push(self.layout.decode(column, rows.clone(), texts)?);
+        }
+        Ok(columns)
+    }
+
+    /// The open windows that could answer requests, and which of them meet the condition: a
+    /// result batch, and for each key of `self.inner` its rows.
+    fn open(
+        &self,
+        found: &[Option<u32>],
+        lasts: &[i64],
+    ) -> Result<(RecordBatch, BooleanArray, BTreeMap<u32, Vec<usize>>)> {
+        let mut until: BTreeMap<u32, i64> = BTreeMap::new();
+        for (key, last) in found.iter().zip(lasts) {
+            if let Some(key) = key {
+                let until = until.entry(*key).or_insert(*last);
+                *until = (*until).max(*last);
+            }
+        }
+        let mut windows: Vec<(Option<u32>, Window)> = Vec::new();
+        let mut places: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (key, until) in until {
+            let open = self.inner.open_windows(key, until);
+            let begin = windows.len();
+            places.insert(key, (begin..begin + open.len()).collect());
+            windows.extend(open.into_iter().map(|window| (Some(key), window)));
+        }
+        let batch = self.inner.results(&windows)?;
+        let mask = self.having.mask(&batch)?;
+        Ok((batch, mask, places))
+    }
+
+    fn answer(
+        &self,
+        keys: &[ArrayRef],
+        found: &[Found],
+        open: &RecordBatch,
+    ) -> Result<RecordBatch> {
+        let row = |found: &Found| match found {
+            Found::Kept(slot, number) => {
+                Some(self.keys[*slot as usize].rows.row(self.layout.stride(), *number))
+            }
+            _ => None,
+        };
+        let kept = self.kept(found.iter().map(row))?;
+        let nothing = self.inner.results(&[(None, Window::NOTHING)])?;
+        let none = TimestampMicrosecondArray::from(vec![None::<i64>]).with_timezone("UTC");
+        let none: ArrayRef = Arc::new(none);
+        let places: Vec<(usize, usize)> = found
+            .iter()
+            .enumerate()
+            .map(|(i, found)| match found {
+                Found::Open(row) => (0, *row),
+                Found::Kept(..) => (1, i),
+                Found::Nothing => (2, 0),
+            })
+            .collect();
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        for (key, data_type) in keys.iter().zip(self.index.types()) {
+            let key = key.slice(0, found.len());
+            columns.push(if key.data_type() == data_type { key } else { cast(&key, data_type)? });
+        }
+        for (i, kept) in kept.iter().enumerate() {
+            let at = self.key_count + i;
+            let nothing = if i < 2 { &none } else { nothing.column(at) };
+            let sources = [open.column(at).as_ref(), kept.as_ref(), nothing.as_ref()];
+            columns.push(interleave(&sources, &places)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(found.len()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    fn passed_schema(&self) -> Schema {
+        let mut fields: Vec<Arc<Field>> = self.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("_touched", DataType::Boolean, false)));
+        Schema::new(fields)
+    }
+
+    fn passed_table(&self, shard: Shard, slots: &[u32]) -> Result<SnapshotTable> {
+        let stride = self.layout.stride();
+        let keys = slots.iter().map(|slot| &self.keys[*slot as usize]);
+        let count = |key: &Passed| key.rows.words().len() / stride;
+        let owners: Vec<u32> = slots
+            .iter()
+            .zip(keys.clone())
+            .flat_map(|(slot, key)| std::iter::repeat_n(*slot, count(key)))
+            .collect();
+        let mut columns = self.index.gather(&owners)?;
+        let rows = keys.flat_map(|key| key.rows.words().chunks_exact(stride)).map(Some);
+        columns.extend(self.kept(rows)?);
+        let touched = owners.iter().map(|slot| Some(self.keys[*slot as usize].touched));
+        columns.push(Arc::new(BooleanArray::from_iter(touched)));
+        let rows = RecordBatch::try_new(Arc::new(self.passed_schema()), columns)?;
+        Ok(SnapshotTable { name: PASSED, shard, rows })
+    }
+}
+
+impl Operator for HavingWindow {
+    fn on_batch(&mut self, step: &RecordBatch) -> Result<()> {
+        self.inner.on_batch(step)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Vec<RecordBatch>) -> Result<()> {
+        let mut batches = Vec::new();
+        self.inner.on_watermark(watermark, &mut batches)?;
+        for batch in self.passing(batches)? {
+            let slots = self.keep(&batch)?;
+            for slot in &slots {
+                let key = &mut self.keys[*slot as usize];
+                if self.current && !key.touched {
+                    key.touched = true;
+                    self.touched.push(*slot);
+                }
+            }
+            self.drop_old(&slots);
+            out.push(batch);
+        }
+        Ok(())
+    }
+
+    fn on_sorted(
+        &mut self,
+        step: &RecordBatch,
+        finish: bool,
+        out: &mut Vec<RecordBatch>,
+    ) -> Result<()> {
+        let mut batches = Vec::new();
+        self.inner.on_sorted(step, finish, &mut batches)?;
+        out.extend(self.passing(batches)?);
+        Ok(())
+    }
+
+    fn touch_all(&mut self) {
+        if !self.current {
+            return;
+        }
+        for slot in self.index.sorted() {
+            let key = &mut self.keys[slot as usize];
+            if !key.touched {
+                key.touched = true;
+                self.touched.push(slot);
+            }
+        }
+    }
+
+    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return Ok(None);
+        }
+        let stride = self.layout.stride();
+        let newest = |slot: &u32| {
+            let rows = &self.keys[*slot as usize].rows;
+            Some(rows.row(stride, rows.end(stride) - 1))
+        };
+        let mut columns = self.index.gather(&touched)?;
+        columns.extend(self.kept(touched.iter().map(newest))?);
+        for slot in &touched {
+            self.keys[*slot as usize].touched = false;
+        }
+        Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+    }
+
+    fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
+        let lasts = self.inner.lasts(times, bound)?;
+        let stride = self.layout.stride();
+        let mut scratch = Vec::new();
+        let mut found = Vec::with_capacity(times.len());
+        for row in 0..times.len() {
+            found.push(self.inner.find(keys, row, &mut scratch)?);
+        }
+        let (open, mask, places) = self.open(&found, &lasts)?;
+        let ends = times_of(&open, self.key_count + 1);
+        let mut answers = Vec::with_capacity(times.len());
+        for (row, (key, last)) in found.iter().zip(&lasts).enumerate() {
+            let open = key.and_then(|key| places.get(&key)).into_iter().flatten().rev();
+            let mut met = open.filter(|row| ends[**row] <= *last && mask.value(**row));
+            if let Some(row) = met.next() {
+                answers.push(Found::Open(*row));
+                continue;
+            }
+            let kept = self.index.find(keys, row, &mut scratch)?;
+            answers.push(match kept {
+                None => Found::Nothing,
+                Some(slot) => {
+                    let rows = &self.keys[slot as usize].rows;
+                    let before = |row: &[u64]| row[0] as i64 <= *last;
+                    match rows.partition_point(stride, 0, before) {
+                        end if end > rows.first() => Found::Kept(slot, end - 1),
+                        _ => Found::Nothing,
+                    }
+                }
+            });
+        }
+        let present = answers.iter().map(|found| !matches!(found, Found::Nothing)).collect();
+        let newest = answers.iter().map(|found| match found {
+            Found::Nothing => None,
+            Found::Open(row) => Some(ends[*row]),
+            Found::Kept(slot, row) => {
+                Some(self.keys[*slot as usize].rows.row(stride, *row)[0] as i64)
+            }
+        });
+        let newest = newest.collect();
+        Ok(Probed { rows: self.answer(keys, &answers, &open)?, present, newest })
+    }
+
+    fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        self.inner.keys()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        let mut snapshot = self.inner.snapshot()?;
+        let slots = self.index.sorted();
+        for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
+            snapshot.tables.push(self.passed_table(self.index.shard(part[0]), part)?);
+        }
+        Ok(snapshot)
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.inner.restore(snapshot)?;
+        for table in snapshot.tables.iter().filter(|table| table.name == PASSED) {
+            if table.rows.schema().fields() != self.passed_schema().fields() {
+                return Err(Error::data("a snapshot holds the results of another group window")
+                    .with_hint("the definition has changed; its state cannot be kept"));
+            }
+            let columns = table.rows.num_columns() - 1;
+            let results = table.rows.project(&(0..columns).collect::<Vec<_>>())?;
+            let touched = table.rows.column(columns).as_boolean();
+            for (row, slot) in self.keep(&results)?.into_iter().enumerate() {
+                let key = &mut self.keys[slot as usize];
+                if self.current && touched.value(row) && !key.touched {
+                    key.touched = true;
+                    self.touched.push(slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let kept: usize = self.keys.iter().map(|key| key.rows.capacity() * 8).sum();
+        let fixed = self.keys.len() * size_of::<Passed>() + self.index.size_bytes();
+        self.inner.state_bytes() + kept + fixed + self.interner.size_bytes()
+    }
+
+    fn key_count(&self) -> usize {
+        self.inner.key_count()
+    }
+}
+
+fn times_of(batch: &RecordBatch, column: usize) -> &[i64] {
+    times(batch.column(column))
+}
