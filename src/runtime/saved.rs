@@ -269,12 +269,23 @@ fn dead_part(source: &str) -> String {
 }
 
 /// The group of a manifest that a feature belongs to: features of one old group stay together,
-/// new ones share only among themselves.
-pub fn start_of(manifest: Option<&Manifest>, feature: &str, version: u32) -> String {
+/// new ones share only among themselves, those that begin with history apart from the others.
+pub fn start_of(
+    manifest: Option<&Manifest>,
+    feature: &str,
+    version: u32,
+    from_history: bool,
+) -> String {
     let Some(manifest) = manifest else { return String::new() };
     let member = |group: &GroupState| group.members.get(feature).map(|m| m.version);
     let mut found = manifest.groups.iter().filter(|(_, group)| member(group) == Some(version));
-    found.next().map_or_else(|| format!("epoch {}", manifest.epoch), |(name, _)| name.clone())
+    found.next().map_or_else(
+        || match from_history {
+            true => format!("history up to epoch {}", manifest.epoch),
+            false => format!("epoch {}", manifest.epoch),
+        },
+        |(name, _)| name.clone(),
+    )
 }
 
 /// A member of a saved group that is no longer defined while others of the group run.

@@ -208,7 +208,11 @@ impl LocalEngine {
                         statements.iter().map(statement_text).collect::<Result<Vec<_>>>()?;
                     let ApplyOptions { replace, prune, .. } = options;
                     let desired = Some(Desired { replace, prune });
-                    crate::serve::client::define(&running, &texts.join(";\n"), desired).await?;
+                    let text = texts.join(";\n");
+                    let lines = crate::serve::client::define(&running, &text, desired).await?;
+                    for line in lines.iter().skip(plan.changes.len()) {
+                        tracing::info!("{line}");
+                    }
                 }
                 _ => self.save(&plan.catalog)?,
             }

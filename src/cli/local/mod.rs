@@ -6,6 +6,7 @@
 //! | `describe` | SHOW, DESCRIBE, EXPLAIN as rows and text |
 //! | `query` | plain SELECT and COPY |
 //! | `start` | from definitions and the last checkpoint to a running engine |
+//! | `bootstrap` | new features take in what their sources admitted before |
 //! | `live` | that engine over changes of its definitions |
 //! | `run` | runs it until told to stop, with progress and HTTP |
 //! | `saved_state` | the state of an engine that does not run |
@@ -22,6 +23,7 @@
 
 mod answer;
 mod backfill;
+mod bootstrap;
 mod dead_letters;
 mod definitions;
 mod describe;

@@ -301,7 +301,7 @@ impl World {
                 plan: on_big_stack(|| plan_feature(&lookup, &def.name, 1, &query)).unwrap(),
                 query: def.query.clone(),
                 source: self.source.clone(),
-                start: saved::start_of(manifest, &def.name, 1),
+                start: saved::start_of(manifest, &def.name, 1, false),
                 feature: Some(def.clone()),
             }
         };
