@@ -5,6 +5,7 @@
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
 //! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
 //! | `subquery` | sub-queries between a feature and its source |
+//! | `chained` | windows over the results of windows |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
 //! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
@@ -24,6 +25,7 @@
 mod assemble;
 pub mod bind;
 mod call;
+mod chained;
 mod check;
 mod check_call;
 mod check_frame;

@@ -105,6 +105,7 @@ fn call(function: &mut Function) -> Result<()> {
         return Ok(());
     }
     match name.as_str() {
+        "count" => count_of_several(function),
         "distinct_count" => {
             if let Some(list) = arguments(function) {
                 list.duplicate_treatment = Some(DuplicateTreatment::Distinct);
@@ -178,6 +179,31 @@ fn rest(name: &str) -> &'static str {
     }
 }
 
+/// `COUNT(a, b)` counts the rows where neither is NULL.
+fn count_of_several(function: &mut Function) {
+    let Some(list) = arguments(function) else { return };
+    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) || list.args.len() < 2 {
+        return;
+    }
+    let known = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+            Some(Expr::IsNotNull(Box::new(Expr::Nested(Box::new(expr.clone())))))
+        }
+        _ => None,
+    };
+    let Some(known) = list.args.iter().map(known).collect::<Option<Vec<_>>>() else { return };
+    let both = |left: Expr, right: Expr| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    };
+    let filter = function.filter.take().map(|first| Expr::Nested(first));
+    if let Some(list) = arguments(function) {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+    }
+    function.filter = filter.into_iter().chain(known).reduce(both).map(Box::new);
+}
+
 /// `percentile_cont(p) WITHIN GROUP (ORDER BY x)` is `percentile_cont(x, p)`.
 fn within_group(function: &mut Function, name: &str) -> Result<()> {
     let [order] = function.within_group.as_slice() else {
@@ -232,6 +258,8 @@ mod tests {
                 "percentile_cont(x, 1 - (0.3))",
             ),
             ("mode() WITHIN GROUP (ORDER BY x)", "mode(x)"),
+            ("count(a, b + 1)", "count(*) FILTER (WHERE (a) IS NOT NULL AND (b + 1) IS NOT NULL)"),
+            ("count(DISTINCT a, b)", "count(DISTINCT a, b)"),
             ("sum(x)", "sum(x)"),
         ] {
             assert_eq!(rewritten(text), expected, "{text}");

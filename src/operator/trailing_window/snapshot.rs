@@ -33,7 +33,26 @@ const HORIZON: &str = "horizon";
 impl TrailingWindow {
     pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
         assert!(self.sorted.is_idle(), "history by key has no snapshot");
-        let slots = self.index.sorted();
+        self.snapshot_by_slots(&self.index.sorted())
+    }
+
+    /// The same of some keys only: rows of key columns.
+    pub(in crate::operator) fn snapshot_of(
+        &self,
+        keys: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Snapshot> {
+        let (mut slots, mut scratch) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            slots.extend(self.index.find(keys, row, &mut scratch)?);
+        }
+        slots.sort_unstable_by_key(|slot| (self.index.shard(*slot), *slot));
+        slots.dedup();
+        self.snapshot_by_slots(&slots)
+    }
+
+    /// `slots` lie together by shard.
+    fn snapshot_by_slots(&self, slots: &[u32]) -> Result<Snapshot> {
         let mut tables = Vec::new();
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
