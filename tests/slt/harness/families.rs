@@ -81,10 +81,10 @@ pub fn evaluate(asked: &Asked, lines: &[Line]) -> Val {
     }
     lines.retain(|line| line.args.iter().all(|value| !value.is_null()));
     if lines.is_empty() {
-        return if name.starts_with("approx_distinct") || name == "regr_count" {
-            Val::Int(0)
-        } else {
-            Val::Null
+        return match name {
+            "approx_distinct" | "regr_count" => Val::Int(0),
+            "histogram" => Val::List(vec![Val::Int(0); asked.constants.len() + 1]),
+            _ => Val::Null,
         };
     }
     if name.ends_with("_cate") {
