@@ -1,5 +1,5 @@
-//! Group windows (`TUMBLE`, `HOP`, `CUMULATE`, `SESSION`, `COUNT_WINDOW`): rows fall into panes, a window is a run
-//! of panes.
+//! Group windows (`TUMBLE`, `HOP`, `CUMULATE`, `SESSION`, `COUNT_WINDOW`): rows fall
+//! into panes, a window is a run of panes.
 //!
 //! Each pane of a key that has rows has a cell in every slot; rows are only ever added to cells.
 //! A window is emitted when the watermark reaches its end; the state of a key then moves on by

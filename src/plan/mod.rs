@@ -19,7 +19,7 @@
 //! | `expression` | types that may leave an expression; physical expressions |
 //! | `reach` | how far back a read looks; `ttl` |
 //! | `fixture` | test material |
-//! | `scalar` | scalar functions of our own |
+//! | `scalar`, `registered` | scalar functions of our own, and of the program around |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
 mod assemble;
@@ -42,6 +42,7 @@ mod lenient;
 mod lower;
 mod output;
 pub mod reach;
+pub mod registered;
 mod relation;
 pub mod scalar;
 pub mod session;

@@ -10,6 +10,7 @@ use sqlparser::ast::{
     Value, VisitMut, VisitorMut,
 };
 
+use super::registered;
 use crate::error::{Error, Result};
 use crate::sql::token::span_of;
 
@@ -87,11 +88,45 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        if let Some(lists) = over_lists(function) {
+            *expr = Expr::Function(lists);
+            return ControlFlow::Continue(());
+        }
         match call(function) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error.with_span(span_of(function.span()))),
         }
     }
+}
+
+/// A registered aggregate as its function over the lists of its arguments.
+fn over_lists(function: &Function) -> Option<Function> {
+    let [part] = function.name.0.as_slice() else { return None };
+    let behind = registered::aggregate(&part.as_ident()?.value.to_ascii_lowercase())?;
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let named = |function: &mut Function, name: &str| {
+        let ident = part.as_ident().map_or_else(
+            || Ident::new(name),
+            |ident| Ident { value: name.to_owned(), ..ident.clone() },
+        );
+        function.name = ObjectName::from(vec![ident]);
+    };
+    let of = |arg: &FunctionArg| {
+        let mut array = function.clone();
+        named(&mut array, "array_agg");
+        if let Some(list) = arguments(&mut array) {
+            list.args = vec![arg.clone()];
+        }
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(array)))
+    };
+    let lists: Vec<FunctionArg> = list.args.iter().map(of).collect();
+    let mut outer = function.clone();
+    named(&mut outer, &behind);
+    (outer.filter, outer.over, outer.null_treatment) = (None, None, None);
+    if let Some(list) = arguments(&mut outer) {
+        (list.args, list.clauses, list.duplicate_treatment) = (lists, Vec::new(), None);
+    }
+    Some(outer)
 }
 
 fn call(function: &mut Function) -> Result<()> {

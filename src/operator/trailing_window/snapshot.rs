@@ -1,7 +1,7 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched, and
 //! per slot of a frame without a beginning its state, which no rows determine, and how many of
 //! the rows are in it), `rows` (the row number of the key in `keys`, then a step batch without its
-//! key columns) and `horizon` (one number). Everything else follows from the rows and the watermark.
+//! key columns) and `horizon` (one number). The rest follows from rows and watermark.
 
 use std::ops::Range;
 use std::sync::Arc;
