@@ -102,8 +102,8 @@ impl Engine {
     }
 
     /// Makes the CREATE statements of `sql` the definitions: absent ones are added, equal ones
-    /// stay, compatible changes are made; all or nothing. Others than these are kept. Refused
-    /// while an engine runs in the home.
+    /// stay, compatible changes are made; all or nothing. Others than these are kept. An engine
+    /// that runs in the home with HTTP is told; without, see [`Running::define`].
     pub async fn define(&self, sql: &str) -> Result<Vec<Change>> {
         let statements = parse_statements(sql)?;
         self.local.apply(&statements, ApplyOptions::default()).await
@@ -176,6 +176,12 @@ impl Running {
     /// The values of one entity now, or at a time the state holds; see [`Engine::get`].
     pub async fn get(&self, feature: &str, key: &[&str], at: Option<EventTime>) -> Result<Answer> {
         self.active.get(&get_options(feature, key, at)).await
+    }
+
+    /// As [`Engine::define`], by this engine: it takes a checkpoint and goes on from there with
+    /// the new definitions; answers are given meanwhile. Returns what was done, line by line.
+    pub async fn define(&self, sql: &str) -> Result<Vec<String>> {
+        self.active.define(&parse_statements(sql)?).await
     }
 
     /// What became of the records read so far.

@@ -8,6 +8,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `history` | [`history::History`]: what a source's history is and how it is judged |
+//! | `in_order` | a history by event time, for features that begin with it |
 //! | `map_exec` | a plan node that maps batches |
 //! | `feature_exec` | [`feature_exec::FeatureExec`]: an operator as a DataFusion plan node |
 //! | `backfill` | final rows of one feature over history |
@@ -28,6 +29,7 @@ pub mod backfill;
 pub mod fan;
 pub mod feature_exec;
 pub mod history;
+pub mod in_order;
 pub mod label_files;
 pub mod labels;
 pub mod map_exec;

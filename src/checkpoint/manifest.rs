@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::writer::PreparedFile;
 
@@ -63,6 +64,10 @@ pub struct SourceState {
     pub admission: serde_json::Value,
     /// The committed watermark, µs.
     pub watermark: Option<i64>,
+    /// When the newest event was read, µs of wall time: serving time goes on from it. No result
+    /// depends on it.
+    #[serde(default)]
+    pub newest_read_at: Option<i64>,
     /// The input was declared over (`--until end`): a later run is refused.
     pub ended: bool,
 }
@@ -129,7 +134,7 @@ impl Manifest {
         }
         let format: u32 =
             words.next().and_then(|word| word.parse().ok()).ok_or_else(|| wrong("format"))?;
-        if head != header(format, body) {
+        if head != header(format, body) && !failpoint::broken("believe every manifest") {
             return Err(wrong("length or checksum do not fit"));
         }
         if format > FORMAT {
@@ -170,6 +175,7 @@ pub(crate) mod tests {
                     partitions: 2,
                     admission: serde_json::json!({"0": {"late": 1}}),
                     watermark: Some(i64::MIN),
+                    newest_read_at: Some(1_772_000_000_000_000),
                     ended: false,
                 },
             )]),

@@ -22,6 +22,7 @@
 mod command;
 mod docs;
 mod faults;
+mod live;
 mod pipeline;
 mod poll;
 mod proxy;

@@ -44,6 +44,7 @@ pub async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<
             offline: OfflineStoreDef::None,
             offline_interval_us: 1,
             ttl_us: plan.ttl_us,
+            bootstrap: false,
             log_share: None,
             description: None,
             owner: None,

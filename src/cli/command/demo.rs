@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{DemoArgs, GlobalArgs, ResultFormat};
-use crate::cli::command::apply::in_words;
 use crate::cli::command::backfill::{parity_error, parity_line};
 use crate::cli::command::{Session, counts_in_words};
 use crate::cli::console::Console;
@@ -92,7 +91,7 @@ async fn define(
     let changes = session.engine.apply(&statements, ApplyOptions::default()).await;
     let changes = changes.map_err(|e| script.failure(e))?;
     for change in &changes {
-        session.console.message(&in_words(change));
+        session.console.message(&change.to_string());
     }
     let features = changes.into_iter().filter(|c| c.object == "feature");
     Ok(features.map(|c| c.name).collect())
