@@ -19,6 +19,7 @@
 //! | `training_set` | features at the times of labels |
 //! | `asof`, `asof_table` | ASOF JOIN in plain SQL |
 //! | `reference` | what a query reads |
+//! | `windowed` | plain queries over windows that only operators have |
 //! | `adhoc` | plain SELECT over everything a home knows |
 
 pub mod adhoc;
@@ -36,3 +37,4 @@ pub mod point_in_time;
 pub mod reference;
 pub mod requests;
 pub mod training_set;
+mod windowed;
