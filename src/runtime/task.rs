@@ -195,6 +195,15 @@ impl LaneTask {
         Ok(())
     }
 
+    /// Handles one waiting message; false if there was none.
+    pub fn turn(&mut self) -> Result<bool> {
+        self.answer_waiting();
+        match self.work.try_recv() {
+            Ok(message) => self.handle(message).map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
     fn answer_waiting(&self) {
         loop {
             match self.questions.try_recv() {
