@@ -19,6 +19,7 @@ use crate::limits::LANE_QUEUE;
 use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
+use crate::model::time::EventTime;
 use crate::runtime::committer::{Committer, CommitterStart, Stop, Stores};
 use crate::runtime::exchange::lane_of;
 use crate::runtime::ingest::{Control, IngestTask, Stage};
@@ -28,6 +29,7 @@ use crate::runtime::outputs::Outputs;
 use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
+use crate::runtime::refresh::RefreshPace;
 use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, Compute, Judgement, PartitionState};
@@ -49,6 +51,10 @@ pub struct OpenSource {
     pub targets: Vec<Position>,
     /// Up to these positions rows may be in online stores already.
     pub hold: Vec<Position>,
+    /// Values in online stores may hold for serving times up to this one.
+    pub refreshed: Option<EventTime>,
+    /// When its newest record was read, µs of wall time.
+    pub read_at: Option<i64>,
 }
 
 /// How a source is opened.
@@ -97,7 +103,9 @@ impl OpenSource {
         let hold = hold.iter().map(within).collect();
         source.seek(&starts)?;
         let rate = def.options.datagen_rate;
-        Ok(Self { source, intake, until, rate, starts, targets, hold })
+        let read_at = manifest.and_then(|m| m.sources.get(&def.name)).and_then(|s| s.read_at);
+        let refreshed = None;
+        Ok(Self { source, intake, until, rate, starts, targets, hold, refreshed, read_at })
     }
 
     /// What a checkpoint before the first record says.
@@ -199,6 +207,13 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         work.push(work_end);
         questions.push(question_end);
     }
+    for (number, open) in from.sources.iter().enumerate() {
+        let newest = saved::newest_event(&open.intake.admission().snapshot());
+        progress.sources[number].resume_time(newest, open.read_at, open.refreshed);
+        if let Some(at) = open.refreshed {
+            lanes.iter_mut().for_each(|task: &mut LaneTask| task.lane.refresh(number, at));
+        }
+    }
     let (mut ingest, mut controls) = (Vec::new(), Vec::new());
     for (number, open) in from.sources.into_iter().enumerate() {
         let (control_end, control) = crossbeam_channel::unbounded();
@@ -221,6 +236,7 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
             stop: stop.clone(),
             rate: open.rate,
             hold: open.hold,
+            refresh: RefreshPace::of(&from.pipeline, number),
             stage: Stage::Reading,
             rows_read: 0,
             started: clock::monotonic(),
@@ -238,6 +254,7 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         stopping: stopping_seen,
         commit: commit.downgrade(),
         written: HashMap::new(),
+        refreshed: HashMap::new(),
         reseed: Reseed::new(controls.clone()),
         sequence: 0,
     };

@@ -330,12 +330,14 @@ impl Committer {
             return Err(Error::internal("two epochs are written at once"));
         };
         let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
+        let sources = self.from.progress.sources.iter();
         let cut = saved::Cut {
             epoch,
             generation: self.from.generation,
             pipeline,
             state,
             admission,
+            read_at: sources.map(|source| source.newest_read_at.load(Relaxed)).collect(),
             parked: self.parked.clone(),
             ended: phase == Phase::Finalising,
         };

@@ -71,7 +71,11 @@ pub async fn resume(
     failpoint::pass("recover.before_load")?;
     let held = 0..from.pipeline.sources.len();
     let held = held.map(|source| held_positions(&from.pipeline, source, &marks));
-    let sources = open(held.collect()).await?;
+    let mut sources = open(held.collect()).await?;
+    for (feature, mark) in &marks {
+        let source = &mut sources[from.pipeline.features[*feature].source];
+        source.refreshed = source.refreshed.max(mark.refreshed);
+    }
     let epoch = committed.next();
     let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
     let draft = saved::taken_over(manifest, epoch, generation, &from.pipeline, starts)?;

@@ -36,6 +36,8 @@ pub struct Cut {
     pub state: Vec<(usize, CellState)>,
     /// (source, its partitions, admission).
     pub admission: Vec<(usize, usize, AdmissionState)>,
+    /// By source: when its newest record was read, µs of wall time; 0 = none was.
+    pub read_at: Vec<i64>,
     pub parked: Arc<Parked>,
     pub ended: bool,
 }
@@ -139,7 +141,8 @@ pub fn draft(
     };
     for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
-        let state = source_state(def, *partitions, admission, cut.ended)?;
+        let mut state = source_state(def, *partitions, admission, cut.ended)?;
+        state.read_at = cut.read_at.get(*number).copied().filter(|at| *at > 0);
         draft.sources.insert(def.name.clone(), state);
     }
     for (number, group) in pipeline.groups.iter().enumerate() {
@@ -187,6 +190,7 @@ fn source_state(
         admission: to_json(admission)?,
         watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
         ended,
+        read_at: None,
     })
 }
 

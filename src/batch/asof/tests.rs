@@ -44,6 +44,7 @@ async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<i64>
             offline: OfflineStoreDef::None,
             offline_interval_us: 1,
             ttl_us: plan.ttl_us,
+            refresh_us: 60_000_000,
             log_share: None,
             description: None,
             owner: None,

@@ -27,7 +27,7 @@ use crate::offline::faulty::Fuse;
 use crate::offline::layout::{DayOf, is_published};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
-use crate::online::store::{Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written};
+use crate::online::store::{Basis, Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written};
 use crate::plan::bind::plan_feature;
 use crate::plan::fixture::One;
 use crate::runtime::assemble::{OpenSource, Opening, Start};
@@ -159,7 +159,7 @@ impl OnlineStore for ValueStore {
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
-        positions: &[(u32, i64)],
+        basis: &Basis,
     ) -> Result<Written> {
         let mut values = self.0.lock().unwrap();
         let mut written = Written::default();
@@ -173,7 +173,8 @@ impl OnlineStore for ValueStore {
         if mark.generation > version.generation {
             return Err(Error::new(Kind::Fenced, "taken over"));
         }
-        mark.positions.extend(positions.iter().copied());
+        mark.positions.extend(basis.positions.iter().copied());
+        mark.refreshed = mark.refreshed.max(basis.refreshed);
         let times = rows.column_by_name(AS_OF_COLUMN).unwrap();
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
         for row in 0..rows.num_rows() {
