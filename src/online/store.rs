@@ -101,7 +101,12 @@ impl OnlineFeature {
         let schema = plan.schema();
         let feature =
             Self::new(&plan.feature, template, &plan.key_columns, &plan.value_columns, schema)?;
-        Ok(Self { ttl_us: plan.ttl_us, ..feature })
+        Ok(feature.with_ttl(plan.ttl_us))
+    }
+
+    /// The same feature with another `ttl` (µs).
+    pub fn with_ttl(self, ttl_us: Option<i64>) -> Self {
+        Self { ttl_us, ..self }
     }
 
     /// Whether the entities of this feature share their hashes with no other feature, so that a

@@ -24,9 +24,7 @@ mod sorted;
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
-use arrow::array::{
-    Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
 

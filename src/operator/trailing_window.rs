@@ -512,9 +512,8 @@ impl Operator for TrailingWindow {
         let keys = self.index.len();
         let rows = self.rows_held * self.plan.layout.stride() * 3 / 2 * 8;
         let fixed = keys * size_of::<KeyRows>() + self.index.size_bytes();
-        let timers = self.waiting.size_bytes()
-            + self.expiry.size_bytes()
-            + self.following.size_bytes();
+        let timers =
+            self.waiting.size_bytes() + self.expiry.size_bytes() + self.following.size_bytes();
         let fronts = self.finals.state_bytes(keys)
             + self.current.as_ref().map_or(0, |front| front.state_bytes(keys));
         rows + fixed + timers + fronts + self.interner.size_bytes()

@@ -78,12 +78,7 @@ pub struct Lane {
 
 impl Lane {
     pub fn new(groups: Arc<Vec<LaneGroup>>) -> Self {
-        Self {
-            groups,
-            cells: BTreeMap::new(),
-            refreshed: BTreeMap::new(),
-            results: Vec::new(),
-        }
+        Self { groups, cells: BTreeMap::new(), refreshed: BTreeMap::new(), results: Vec::new() }
     }
 
     fn cell(&mut self, id: CellId) -> Result<&mut Cell> {

@@ -8,6 +8,7 @@
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
 //! | `training` | training sets and ASOF joins |
 //! | `serving` | HTTP of a running engine |
+//! | `refresh` | values in Redis when no event comes |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
 //! | `proxy` | a bad network between a client and a broker |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
@@ -25,6 +26,7 @@ mod faults;
 mod pipeline;
 mod poll;
 mod proxy;
+mod refresh;
 mod restart;
 mod serving;
 mod tidy;

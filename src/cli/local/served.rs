@@ -13,8 +13,7 @@ use crate::cli::engine::Engine as _;
 use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::cli::local::answer::{
-    check_horizon, event_times, key_batch, nothing, served_status, status_of, typed_keys,
-    values_of,
+    check_horizon, event_times, key_batch, nothing, served_status, status_of, typed_keys, values_of,
 };
 use crate::clock;
 use crate::error::{Error, Result};

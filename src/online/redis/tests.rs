@@ -242,7 +242,8 @@ async fn a_store_that_comes_back_empty_says_so_until_it_is_claimed_again() {
     let mut server = Server::start().await;
     let store = RedisStore::open(&server.url()).unwrap();
     let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
-    let unclaimed = store.write(&feature(), &rows, version(1, 1, 0), &Basis::default()).await.unwrap();
+    let unclaimed =
+        store.write(&feature(), &rows, version(1, 1, 0), &Basis::default()).await.unwrap();
     assert_eq!(unclaimed, Written { lost: true, ..Written::default() });
     assert_eq!(store.mark(&feature()).await.unwrap(), None);
     store.claim(&feature(), 1).await.unwrap();
@@ -292,7 +293,7 @@ fn standing(rows: &RecordBatch, status: Option<&str>, newest: i64) -> RecordBatc
 async fn a_hash_expires_with_its_ttl_and_an_entity_that_is_not_present_says_so() {
     let server = Server::start().await;
     let store = RedisStore::open(&server.url()).unwrap();
-    let brief = OnlineFeature { ttl_us: Some(600_000_000), ..feature() };
+    let brief = feature().with_ttl(Some(600_000_000));
     let ttl = async || server.ttl("spend:1").await;
     let second = 1_000_000;
     // The newest row is 100 s older than the value: 500 s are left.
@@ -332,7 +333,7 @@ async fn a_hash_that_features_share_never_expires_as_a_whole() {
     let key = ["user_id".to_owned()];
     let rows = batch(&[(Some(1), Some(5), None, None, 0)]);
     let shared = OnlineFeature::new("a", "user:{user_id}", &key, &["n".to_owned()], &rows.schema());
-    let shared = OnlineFeature { ttl_us: Some(1_000_000), ..shared.unwrap() };
+    let shared = shared.unwrap().with_ttl(Some(1_000_000));
     put(&store, &shared, &rows, version(1, 1, 0)).await.unwrap();
     assert_eq!(server.ttl("user:1").await, -1);
 }

@@ -104,8 +104,7 @@ fn stored_values_are_those_of_the_moment_last_refreshed_to() {
             Some(ttl) => base.with_ttl(ttl * SECOND),
             None => base,
         };
-        let mut store =
-            Store { plan: plan.clone(), held: BTreeMap::new(), written: Vec::new() };
+        let mut store = Store { plan: plan.clone(), held: BTreeMap::new(), written: Vec::new() };
         let mut operator = operator(&plan);
         let (mut known, mut watermark) = (Vec::<Event>::new(), -1_000i64);
         let (mut now, mut refreshed, mut offset) = (0i64, i64::MIN, 0);
@@ -160,10 +159,7 @@ fn stored_values_are_those_of_the_moment_last_refreshed_to() {
 }
 
 /// Other offsets than those of the batches before.
-fn numbered(
-    step: &arrow::array::RecordBatch,
-    offset: i64,
-) -> arrow::array::RecordBatch {
+fn numbered(step: &arrow::array::RecordBatch, offset: i64) -> arrow::array::RecordBatch {
     let at = step.schema().index_of("_offset").unwrap();
     let mut columns = step.columns().to_vec();
     let rows = step.num_rows() as i64;
@@ -172,14 +168,7 @@ fn numbered(
 }
 
 /// Times in the naive model are seconds; a refresh may fall a microsecond beside one.
-fn check(
-    store: &Store,
-    shape: Shape,
-    ttl: Option<i64>,
-    known: &[Event],
-    at: i64,
-    what: &str,
-) {
+fn check(store: &Store, shape: Shape, ttl: Option<i64>, known: &[Event], at: i64, what: &str) {
     let micro = |e: &Event| Event { second: e.second * SECOND, ..*e };
     let fine: Vec<Event> = known.iter().map(micro).collect();
     for user in 0..4 {
@@ -252,9 +241,8 @@ fn moments(plan: &FeaturePlan, seconds: &[i64], until: i64) -> Vec<(i64, Val)> {
 /// Frames in µs, so that every moment can be tried.
 #[test]
 fn values_change_the_moment_after_a_row_leaves_and_when_one_enters() {
-    let range = |preceding_us, until_us| {
-        FrameSpec::of(FrameExtent::Range { preceding_us, until_us })
-    };
+    let range =
+        |preceding_us, until_us| FrameSpec::of(FrameExtent::Range { preceding_us, until_us });
     let now = 5 * SECOND;
     let plain = framed(range(Some(10), 0));
     assert_eq!(moments(&plain, &[5], now + 40), [(now + 11, int(0))]);
@@ -263,10 +251,8 @@ fn values_change_the_moment_after_a_row_leaves_and_when_one_enters() {
     assert_eq!(moments(&delayed, &[5], now + 40), [(now + 3, int(1)), (now + 11, int(0))]);
     let endless = framed(range(None, 3));
     assert_eq!(moments(&endless, &[5], now + 40), [(now + 3, int(1))]);
-    let excluding = FrameSpec {
-        exclude: crate::plan::dataflow::Exclude::CurrentRow,
-        ..range(Some(10), 0)
-    };
+    let excluding =
+        FrameSpec { exclude: crate::plan::dataflow::Exclude::CurrentRow, ..range(Some(10), 0) };
     let excluding = framed(excluding);
     assert_eq!(moments(&excluding, &[5], now + 40), [(now + 1, int(1)), (now + 11, int(0))]);
     let few = FrameSpec { rows_max: Some(1), ..range(Some(2 * SECOND), 0) };
