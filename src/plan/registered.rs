@@ -65,7 +65,8 @@ pub fn register_function(function: ScalarUDF) -> Result<()> {
 /// As [`register_function`].
 pub fn register_aggregate(name: &str, function: ScalarUDF) -> Result<()> {
     check_new(name, &function)?;
-    let behind = function.with_aliases([format!("{LIST_PREFIX}{name}")]);
+    // Registered for the life of the process, as its name must live.
+    let behind = function.with_aliases([&*format!("{LIST_PREFIX}{name}").leak()]);
     add(behind, Some(name.to_owned()));
     Ok(())
 }
