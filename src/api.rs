@@ -37,8 +37,13 @@ use crate::cli::signal::Stop;
 use crate::error::{Error, Result};
 use crate::sql::parser::parse_statements;
 
+pub use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+
 pub use crate::cli::engine::{Answer, At, Change, Counts, Until};
 pub use crate::model::time::EventTime;
+/// Functions of your own: register them before the first statement that names them, in every
+/// process that opens the home. `plan::registered` has the contract, which `check_function` tries.
+pub use crate::plan::registered::{check as check_function, register_aggregate, register_function};
 
 /// How an engine runs.
 #[derive(Clone, Debug)]
@@ -101,7 +106,7 @@ impl Engine {
     /// that runs in the home with HTTP is told; without, see [`Running::define`].
     pub async fn define(&self, sql: &str) -> Result<Vec<Change>> {
         let statements = parse_statements(sql)?;
-        self.local.apply(&statements, ApplyOptions::default()).await
+        Ok(self.local.apply(&statements, ApplyOptions::default()).await?.changes)
     }
 
     /// The rows of one SELECT (or SHOW, DESCRIBE): a source reads its history, a feature its

@@ -34,6 +34,11 @@ impl Status {
             Self::Present => "PRESENT",
         }
     }
+
+    /// Reads what [`Self::name`] wrote.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::NotFound, Self::Expired, Self::Present].into_iter().find(|s| s.name() == name)
+    }
 }
 
 /// How values come out of a group's result batches for one reader.
@@ -158,7 +163,8 @@ fn anchored(window: &WindowSpec) -> std::ops::Range<usize> {
     let keys = window.key_types().len();
     match window {
         WindowSpec::Trailing(spec) => keys..keys + 1 + spec.carried.len(),
-        _ => keys..keys,
+        WindowSpec::Chain(spec) => keys..keys + 1 + spec.second.carried.len(),
+        WindowSpec::Group(_) => keys..keys,
     }
 }
 

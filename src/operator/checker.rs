@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 
-use super::operator::{Bound, Operator, Probed};
+use super::follow::Follow;
+use super::operator::{Bound, Current, Operator, Probed};
 use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::WindowSpec;
@@ -20,6 +21,7 @@ pub struct Checker {
     result: SchemaRef,
     keys: usize,
     trailing: bool,
+    chained: bool,
     watermark: EventTime,
     positions: HashSet<(i32, i64)>,
     /// Rows that have no final row yet (trailing windows), by time.
@@ -35,6 +37,7 @@ impl Checker {
             result: spec.result_schema(),
             keys: spec.key_types().len(),
             trailing: matches!(spec, WindowSpec::Trailing(_)),
+            chained: matches!(spec, WindowSpec::Chain(_)),
             watermark: EventTime::NEG_INFINITY,
             positions: HashSet::new(),
             waiting: Vec::new(),
@@ -64,7 +67,8 @@ impl Checker {
                 let late = times(batch.column(self.keys)).iter().any(|t| *t >= watermark.0);
                 assert!(!late, "a final row at or after the watermark");
             } else {
-                let ends = times(batch.column(self.keys + 1));
+                let end = self.keys + usize::from(!self.chained);
+                let ends = times(batch.column(end));
                 let held = |end: &i64| *end <= watermark.0;
                 assert!(ends.iter().all(held), "a window is closed before its end");
             }
@@ -116,13 +120,25 @@ impl Operator for Checker {
         self.inner.touch_all();
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+    fn drain_current(&mut self) -> Result<Option<Current>> {
         let drained = self.inner.drain_current()?;
-        if let Some(batch) = &drained {
-            assert_eq!(batch.schema(), self.result, "the schema of a batch of current values");
+        if let Some(Current { rows, as_of, newest }) = &drained {
+            assert_eq!(rows.schema(), self.result, "the schema of a batch of current values");
+            let same = as_of.len() == rows.num_rows() && newest.len() == rows.num_rows();
+            assert!(same, "one time per current value");
+            let mut times = as_of.iter().zip(newest);
+            assert!(times.all(|(at, newest)| at.0 >= *newest), "a value before its newest row");
         }
         assert!(self.inner.drain_current()?.is_none(), "a key is drained twice");
         Ok(drained)
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.inner.follow(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.inner.refresh(at);
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {

@@ -17,6 +17,7 @@
 //! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
+//! | `refresh` | when values in stores follow time |
 //! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
@@ -25,6 +26,7 @@
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
 //! | `resume` | from a checkpoint to a [`assemble::Start`], taking over |
+//! | `bootstrap` | the state of new features, made of history |
 //! | `assemble` | the parts of an engine, connected |
 //! | `step` | moves the parts one at a time, for tests that choose what happens |
 //! | `lag` | how far behind its log a source is |
@@ -33,6 +35,7 @@
 
 pub mod ask;
 pub mod assemble;
+pub mod bootstrap;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;
@@ -43,6 +46,7 @@ pub mod outputs;
 pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
+pub mod refresh;
 pub mod resume;
 pub mod saved;
 #[cfg(test)]

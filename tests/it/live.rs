@@ -68,6 +68,15 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Tells a reader to stop when dropped, also by a panic.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// The value `n` of an answer.
 fn count(body: &str) -> Option<u64> {
     serde_json::from_str::<Value>(body).ok()?["values"]["n"].as_u64()
@@ -116,6 +125,7 @@ fn definitions_change_under_a_running_engine_without_disturbing_the_others() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_on(&engine.address, &stop));
+        let _ends = Ending(&stop);
         change(&folder);
         append(&clicks, 500, 900);
         // A file is read up to its end as it is when an engine starts, or goes on.
@@ -127,7 +137,7 @@ fn definitions_change_under_a_running_engine_without_disturbing_the_others() {
     });
     engine.stop();
     folder.succeeds(&["run", "--until", "end", "--no-http"]);
-    for feature in ["everything", "per_minute"] {
+    for feature in ["everything", "per_minute", "past", "past_minutes"] {
         folder.equals_backfill(feature);
     }
     // Fresh state: rows from where they began, counted from one.
@@ -157,6 +167,18 @@ fn change(folder: &Folder) {
     let text = folder.succeeds(&["apply", "added.sql"]);
     assert!(text.contains("added     feature added"), "{text}");
     append(&clicks, 400, 450);
+    let window = "SELECT user_id, SUM(amount) AS s, COUNT(DISTINCT amount) AS d, window_end
+        FROM TUMBLE(clicks, event_time, INTERVAL '1 minute') GROUP BY user_id, window_end";
+    let more = format!(
+        "CREATE FEATURE past WITH ('bootstrap' = 'history') AS SELECT user_id,
+         COUNT(*) OVER w AS n, STDDEV(amount) OVER w AS s FROM clicks
+         WINDOW w AS (PARTITION BY user_id ORDER BY event_time {HOUR});
+         CREATE FEATURE past_minutes WITH ('bootstrap' = 'history') AS {window};"
+    );
+    std::fs::write(folder.path("past.sql"), more).unwrap();
+    let output = folder.skewless(&["apply", "past.sql"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("rows of history; goes on from 0:450 (partition:offset)"), "{text}");
     let replaced = trailing("replaced", "clicks", "COUNT(*) OVER w AS n", EVER);
     std::fs::write(folder.path("replaced.sql"), replaced).unwrap();
     folder.fails(&["apply", "replaced.sql"], "--replace");

@@ -16,6 +16,7 @@ use crate::cli::local::LocalEngine;
 use crate::cli::local::definitions::Changed;
 use crate::cli::local::run::counts;
 use crate::cli::local::served::Served;
+use crate::cli::local::start::Resumed;
 use crate::error::{Error, Kind, Result};
 use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
@@ -149,10 +150,13 @@ impl Live {
         served.running().stop(Stop::Checkpoint).await?;
         served.running().settled().await?;
         let next = match self.resume(&catalog).await {
-            Ok(next) => next,
+            Ok((next, notes)) => {
+                lines.extend(notes);
+                next
+            }
             Err(error) => {
                 // As it was: the checkpoint fits those definitions.
-                let back = self.resume(&current).await.map_err(|e| {
+                let (back, _) = self.resume(&current).await.map_err(|e| {
                     let e = e.context(format!("after a change that failed ({error})"));
                     *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.clone());
                     e
@@ -166,13 +170,13 @@ impl Live {
     }
 
     /// Stores the definitions and runs them from the last checkpoint on.
-    async fn resume(&self, catalog: &Catalog) -> Result<Arc<Served>> {
+    async fn resume(&self, catalog: &Catalog) -> Result<(Arc<Served>, Vec<String>)> {
         persist::save(self.local.home.path(), catalog)?;
-        let (running, warnings) = self.local.resume(&self.options).await?;
+        let Resumed { running, warnings, notes } = self.local.resume(&self.options).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Arc::new(Served::new(running, &self.local)?))
+        Ok((Arc::new(Served::new(running, &self.local)?), notes))
     }
 
     /// From now on the next engine answers; the lanes of the one before may go.

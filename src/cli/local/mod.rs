@@ -6,6 +6,7 @@
 //! | `describe` | SHOW, DESCRIBE, EXPLAIN as rows and text |
 //! | `query` | plain SELECT and COPY |
 //! | `start` | from definitions and the last checkpoint to a running engine |
+//! | `bootstrap` | new features take in what their sources admitted before |
 //! | `live` | that engine over changes of its definitions |
 //! | `run` | runs it until told to stop, with progress and HTTP |
 //! | `saved_state` | the state of an engine that does not run |
@@ -22,6 +23,7 @@
 
 mod answer;
 mod backfill;
+mod bootstrap;
 mod dead_letters;
 mod definitions;
 mod describe;
@@ -44,7 +46,7 @@ use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
+    Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Comparison, DeadLetterOptions,
     Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
     ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
 };
@@ -96,7 +98,7 @@ impl Engine for LocalEngine {
         self.known_names()
     }
 
-    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>> {
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Applied> {
         self.apply_all(statements, options).await
     }
 

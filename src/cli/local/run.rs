@@ -14,6 +14,7 @@ use crate::cli::engine::{
 };
 use crate::cli::local::LocalEngine;
 use crate::cli::local::live::{Behind, Live, Work};
+use crate::cli::local::start::Resumed;
 use crate::cli::progress::{ProgressLine, ProgressNow};
 use crate::cli::signal::Stop;
 use crate::error::Result;
@@ -48,9 +49,12 @@ impl LocalEngine {
         let certificate = options.http.as_ref().and_then(|http| http.tls.as_ref());
         let certificate = certificate.map(|(path, _)| std::path::absolute(path)).transpose()?;
         let lock = self.home.lock()?;
-        let (running, warnings) = self.resume(options).await?;
+        let Resumed { running, warnings, notes } = self.resume(options).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
+        }
+        for note in notes {
+            tracing::info!("{note}");
         }
         let address = server.as_ref().map(Server::address);
         lock.announce(address.map(|address| address.to_string()), certificate)?;

@@ -13,6 +13,7 @@ use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::{RunOptions, Until};
 use crate::cli::local::LocalEngine;
+use crate::cli::local::bootstrap::{Bootstrapped, bootstrap};
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
 use crate::model::epoch::Epoch;
@@ -33,6 +34,15 @@ use crate::runtime::saved;
 use crate::runtime::supervisor::{Running, start};
 use crate::source::dead_topic::DeadTopic;
 use crate::source::open::open_source;
+
+/// An engine that has begun.
+pub(super) struct Resumed {
+    pub running: Arc<Running>,
+    /// What recovery had to pass over.
+    pub warnings: Vec<String>,
+    /// What features that began with history took in.
+    pub notes: Vec<String>,
+}
 
 impl LocalEngine {
     /// Directory of the dead letters of a source.
@@ -60,9 +70,8 @@ impl LocalEngine {
         self.offline_url(def).map(|url| format!("{}/{folder}", url.trim_end_matches('/')))
     }
 
-    /// Recovers the home, which is locked, and starts its engine; also what recovery had to pass
-    /// over.
-    pub(super) async fn resume(&self, options: &RunOptions) -> Result<(Arc<Running>, Vec<String>)> {
+    /// Recovers the home, which is locked, and starts its engine.
+    pub(super) async fn resume(&self, options: &RunOptions) -> Result<Resumed> {
         let catalog = self.catalog()?;
         let stores = Arc::new(Stores::default());
         let url = self.home.checkpoints().display().to_string();
@@ -81,8 +90,19 @@ impl LocalEngine {
         };
         let open = async || open_sources(&pipeline, recovered.as_ref(), options.until).await;
         let outputs = async |owner| self.outputs(&pipeline, owner).await;
-        let resumed = resume(from, open, outputs).await?;
-        self.record_starts(catalog, &pipeline, &resumed.sources)?;
+        let mut resumed = resume(from, open, outputs).await?;
+        let mut filled = match &recovered {
+            Some(recovered) => {
+                let (outputs, epoch) = (&mut resumed.outputs, resumed.epoch.next());
+                bootstrap(&pipeline, &recovered.manifest, outputs, epoch).await?
+            }
+            None => Vec::new(),
+        };
+        for bootstrapped in &mut filled {
+            resumed.state.extend(bootstrapped.take_state());
+        }
+        self.record_starts(catalog, &pipeline, &resumed.sources, &filled)?;
+        let notes = filled.iter().map(|filled| filled.in_words(&pipeline)).collect();
         let running = start(Start {
             targets,
             sources: resumed.sources,
@@ -101,7 +121,7 @@ impl LocalEngine {
             pipeline,
         })?;
         let warnings = recovered.map_or_else(Vec::new, |r| r.warnings);
-        Ok((Arc::new(running), warnings))
+        Ok(Resumed { running: Arc::new(running), warnings, notes })
     }
 
     /// The features to run, planned, each with the group of state it continues.
@@ -122,7 +142,8 @@ impl LocalEngine {
             let plan = self.plan_of(catalog, def)?;
             let source = catalog.source(&plan.source)?.clone();
             let manifest = recovered.map(|r| &r.manifest);
-            let start = saved::start_of(manifest, &def.name, def.version);
+            let from_history = def.options.bootstrap;
+            let start = saved::start_of(manifest, &def.name, def.version, from_history);
             let (feature, query) = (Some(self.effective(def)), def.query.clone());
             planned.push(Planned { feature, plan, query, source, start });
         }
@@ -210,14 +231,18 @@ impl LocalEngine {
         mut catalog: Catalog,
         pipeline: &Pipeline,
         sources: &[OpenSource],
+        filled: &[Bootstrapped],
     ) -> Result<()> {
         let mut changed = false;
-        for feature in &pipeline.features {
+        for (number, feature) in pipeline.features.iter().enumerate() {
             if catalog.feature_entry(&feature.def.name)?.start.is_some() {
                 continue;
             }
-            let positions: BTreeMap<u32, i64> =
-                sources[feature.source].starts.iter().map(|p| (p.partition, p.offset)).collect();
+            let starts = sources[feature.source].starts.iter().map(|p| (p.partition, p.offset));
+            let mut positions: BTreeMap<u32, i64> = starts.collect();
+            if let Some(filled) = filled.iter().find(|f| f.features.contains(&number)) {
+                positions.extend(&filled.filled.starts);
+            }
             let start = serde_json::to_string(&positions)
                 .map_err(|e| Error::internal(format!("positions: {e}")))?;
             catalog.set_start(&feature.def.name, start)?;
