@@ -310,9 +310,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees() {
-    let failed: Vec<String> = seeds()
-        .filter_map(|seed| Some(format!("seed {seed}: {}", simulate(seed).err()?)))
-        .collect();
+    let mut failed = Vec::new();
+    for seed in seeds() {
+        if let Err(wrong) = simulate(seed) {
+            failed.push(format!("seed {seed}: {wrong}"));
+            // A rule was broken on purpose: one is enough.
+            if std::env::var_os("SKEWLESS_SABOTAGE").is_some() {
+                break;
+            }
+        }
+    }
     assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
 }
 
