@@ -30,7 +30,7 @@ CREATE SOURCE bid (
 -- Hot items: the auction with the most bids of the last ten seconds, every two seconds. Of auctions
 -- with equally many bids the one with the smallest number.
 CREATE FEATURE q5 AS
-SELECT topn_frequency(auction, 1) AS auction, top1_ratio(auction) * COUNT(*) AS num,
+SELECT topn_frequency(auction, 1) AS auction, CAST(round(top1_ratio(auction) * COUNT(*)) AS BIGINT) AS num,
        window_start, window_end
 FROM HOP(bid, date_time, INTERVAL '2 seconds', INTERVAL '10 seconds')
 GROUP BY window_start, window_end;

@@ -211,3 +211,6 @@ impl Operator for Chain {
         self.first.operator().key_count()
     }
 }
+
+#[cfg(test)]
+mod tests;
