@@ -106,7 +106,7 @@ impl Engine {
     /// that runs in the home with HTTP is told; without, see [`Running::define`].
     pub async fn define(&self, sql: &str) -> Result<Vec<Change>> {
         let statements = parse_statements(sql)?;
-        self.local.apply(&statements, ApplyOptions::default()).await
+        Ok(self.local.apply(&statements, ApplyOptions::default()).await?.changes)
     }
 
     /// The rows of one SELECT (or SHOW, DESCRIBE): a source reads its history, a feature its

@@ -48,7 +48,7 @@ pub trait Engine: Send + Sync {
     async fn names(&self) -> Result<Names>;
 
     /// Makes the definitions be those of `statements` (CREATE statements only), all or nothing.
-    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>>;
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Applied>;
 
     /// Streams until the sources end, `stop` or a failure.
     async fn run(
@@ -165,6 +165,14 @@ pub struct Change {
     pub name: String,
     /// For example `version 2, fresh state`.
     pub detail: Option<String>,
+}
+
+/// What `apply` did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub changes: Vec<Change>,
+    /// What the running engine says about them, one line each.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for Change {

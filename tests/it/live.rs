@@ -68,6 +68,15 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Tells a reader to stop when dropped, also by a panic.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// The value `n` of an answer.
 fn count(body: &str) -> Option<u64> {
     serde_json::from_str::<Value>(body).ok()?["values"]["n"].as_u64()
@@ -116,6 +125,7 @@ fn definitions_change_under_a_running_engine_without_disturbing_the_others() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_on(&engine.address, &stop));
+        let _ends = Ending(&stop);
         change(&folder);
         append(&clicks, 500, 900);
         // A file is read up to its end as it is when an engine starts, or goes on.

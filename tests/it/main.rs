@@ -9,6 +9,7 @@
 //! | `training` | training sets and ASOF joins |
 //! | `serving` | HTTP of a running engine |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
+//! | `kills` | the program killed at any moment and place |
 //! | `proxy` | a bad network between a client and a broker |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
@@ -22,6 +23,7 @@
 mod command;
 mod docs;
 mod faults;
+mod kills;
 mod live;
 mod pipeline;
 mod poll;

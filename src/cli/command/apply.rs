@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use crate::cli::args::ApplyArgs;
 use crate::cli::command::Session;
-use crate::cli::engine::{ApplyOptions, Change, ChangeKind};
+use crate::cli::engine::{Applied, ApplyOptions, Change, ChangeKind};
 use crate::cli::script::{Failure, Script};
 use crate::error::Error;
 
 pub async fn run(args: &ApplyArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     let options = ApplyOptions { dry_run: args.dry_run, replace: args.replace, prune: args.prune };
-    let changes = apply_files(&args.files, options, session).await?;
+    let Applied { changes, notes } = apply_files(&args.files, options, session).await?;
     for change in &changes {
         session.console.write(&format!("{change}\n"))?;
+    }
+    for note in &notes {
+        session.console.message(note);
     }
     session.console.message(&summary(&changes, args.dry_run));
     Ok(())
@@ -23,7 +26,7 @@ pub async fn apply_files(
     files: &[PathBuf],
     options: ApplyOptions,
     session: &mut Session<'_>,
-) -> Result<Vec<Change>, Failure> {
+) -> Result<Applied, Failure> {
     let script = Script::read(files)?;
     let statements = script.statements().map_err(|e| script.failure(e))?;
     if statements.is_empty() {

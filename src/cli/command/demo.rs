@@ -88,8 +88,8 @@ async fn define(
     script.add(Some("sql/transactions.sql".to_owned()), source);
     script.add(Some("sql/fraud.sql".to_owned()), FEATURES.to_owned());
     let statements = script.statements().map_err(|e| script.failure(e))?;
-    let changes = session.engine.apply(&statements, ApplyOptions::default()).await;
-    let changes = changes.map_err(|e| script.failure(e))?;
+    let applied = session.engine.apply(&statements, ApplyOptions::default()).await;
+    let changes = applied.map_err(|e| script.failure(e))?.changes;
     for change in &changes {
         session.console.message(&change.to_string());
     }

@@ -9,8 +9,8 @@ use crate::cli::script::Failure;
 
 pub async fn run(args: &RunArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     if !args.files.is_empty() {
-        let changes = apply_files(&args.files, ApplyOptions::default(), session).await?;
-        for change in changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
+        let applied = apply_files(&args.files, ApplyOptions::default(), session).await?;
+        for change in applied.changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
             session.console.message(&change.to_string());
         }
     }

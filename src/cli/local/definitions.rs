@@ -12,7 +12,7 @@ use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::{Catalog, Created, IfExists};
 use crate::catalog::source::SourceDef;
-use crate::cli::engine::{ApplyOptions, Change, ChangeKind, Names, ObjectNames};
+use crate::cli::engine::{Applied, ApplyOptions, Change, ChangeKind, Names, ObjectNames};
 use crate::cli::local::LocalEngine;
 use crate::error::{Error, Result};
 use crate::online::store::OnlineFeature;
@@ -198,9 +198,10 @@ impl LocalEngine {
         &self,
         statements: &[Statement],
         options: ApplyOptions,
-    ) -> Result<Vec<Change>> {
+    ) -> Result<Applied> {
         // What is wrong is said here, where the files are.
         let plan = self.plan_changes(statements, options)?;
+        let mut notes = Vec::new();
         if !options.dry_run && plan.catalog != self.catalog()? {
             match self.home.running()? {
                 Some(running) if running.http.is_some() => {
@@ -209,15 +210,13 @@ impl LocalEngine {
                     let ApplyOptions { replace, prune, .. } = options;
                     let desired = Some(Desired { replace, prune });
                     let text = texts.join(";\n");
-                    let lines = crate::serve::client::define(&running, &text, desired).await?;
-                    for line in lines.iter().skip(plan.changes.len()) {
-                        tracing::info!("{line}");
-                    }
+                    notes = crate::serve::client::define(&running, &text, desired).await?;
+                    notes.drain(..plan.changes.len().min(notes.len()));
                 }
                 _ => self.save(&plan.catalog)?,
             }
         }
-        Ok(plan.changes.into_iter().map(change).collect())
+        Ok(Applied { changes: plan.changes.into_iter().map(change).collect(), notes })
     }
 
     fn plan_changes(&self, statements: &[Statement], options: ApplyOptions) -> Result<apply::Plan> {

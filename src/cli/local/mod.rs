@@ -46,7 +46,7 @@ use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
+    Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Comparison, DeadLetterOptions,
     Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
     ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
 };
@@ -98,7 +98,7 @@ impl Engine for LocalEngine {
         self.known_names()
     }
 
-    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>> {
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Applied> {
         self.apply_all(statements, options).await
     }
 

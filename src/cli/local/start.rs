@@ -16,7 +16,6 @@ use crate::cli::local::LocalEngine;
 use crate::cli::local::bootstrap::{Bootstrapped, bootstrap};
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
-use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::KEY_GROUPS;
 use crate::offline::archive;
@@ -89,8 +88,7 @@ impl LocalEngine {
             targets: &targets,
             defined: &|name: &str| catalog.source(name).is_ok(),
         };
-        let open =
-            async |held| open_sources(&pipeline, recovered.as_ref(), options.until, held).await;
+        let open = async || open_sources(&pipeline, recovered.as_ref(), options.until).await;
         let outputs = async |owner| self.outputs(&pipeline, owner).await;
         let mut resumed = resume(from, open, outputs).await?;
         let mut filled = match &recovered {
@@ -295,10 +293,9 @@ async fn open_sources(
     pipeline: &Arc<Pipeline>,
     recovered: Option<&Recovered>,
     until: Option<Until>,
-    held: Vec<Vec<Position>>,
 ) -> Result<Vec<OpenSource>> {
     let mut opened = Vec::new();
-    for (of, hold) in pipeline.sources.iter().zip(held) {
+    for of in &pipeline.sources {
         let def = of.def.clone();
         let compute = super::definitions::compute(&def)?;
         let manifest = recovered.map(|recovered| recovered.manifest.clone());
@@ -306,7 +303,7 @@ async fn open_sources(
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let source = open_source(&def, None)?;
             let (manifest, until_end) = (manifest.as_ref(), until.is_some());
-            OpenSource::open(source, Opening { def, compute, manifest, until_end, hold })
+            OpenSource::open(source, Opening { def, compute, manifest, until_end })
         });
         let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
         opened.push(open?);
