@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
+use skewless::operator::follow::Follow;
 use skewless::plan::dataflow::FeaturePlan;
 use skewless::runtime::lane::LaneGroup;
 
@@ -63,7 +64,15 @@ pub fn lane_groups(
         let by_partition =
             !partitioned_by.is_empty() && partitioned_by.iter().all(|c| keys.contains(c));
         let online = vec![false; features.len()];
-        LaneGroup { source: 0, by_partition, group, features, queries, online }
+        LaneGroup {
+            source: 0,
+            by_partition,
+            group,
+            features,
+            queries,
+            online,
+            follow: Follow::default(),
+        }
     });
     Ok(Arc::new(groups.collect()))
 }
