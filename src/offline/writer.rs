@@ -239,8 +239,9 @@ pub async fn abort_after(location: &Location, committed: Epoch) -> Result<u64> {
 async fn publish_all(location: &Location) -> Result<u64> {
     let files = location.files();
     for entry in files.list(STAGING).await? {
-        let target = entry.path.trim_start_matches(STAGING).trim_matches('/').to_owned();
-        files.rename(&entry.path, &target).await?;
+        let target = entry.path.trim_start_matches(STAGING).trim_matches('/');
+        let target = target.trim_end_matches(layout::PENDING);
+        files.rename(&entry.path, target).await?;
     }
     Ok(0)
 }

@@ -50,14 +50,23 @@ const READS_PER_PIPELINE: usize = 256;
 /// n, the columns, then per hash: as-of, expiry (ms from now, 0 = never, `-` = as it is), status
 /// (empty = present), n marks (`1` value, `0` NULL), n values. Returns how many were applied, -1
 /// where nobody has claimed the feature, -2 where a later generation has.
+/// Positions only grow: a call that was sent twice may come late.
 /// Numbers are compared as digits (a Lua number holds 53 bits), times as text of equal length.
 const WRITE: &str = r"
 local mark = KEYS[1]
 local generation = redis.call('HGET', mark, 'generation')
 if not generation then return -1 end
-if #generation > #ARGV[1] or (#generation == #ARGV[1] and generation > ARGV[1]) then return -2 end
+local function greater(a, b)
+  if #a ~= #b then return #a > #b end
+  return a > b
+end
+if greater(generation, ARGV[1]) then return -2 end
 local m = tonumber(ARGV[2])
-for i = 1, m do redis.call('HSET', mark, ARGV[1 + 2 * i], ARGV[2 + 2 * i]) end
+for i = 1, m do
+  local partition, offset = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+  local known = redis.call('HGET', mark, partition)
+  if not known or greater(offset, known) then redis.call('HSET', mark, partition, offset) end
+end
 local base = 2 + 2 * m
 local version_field, version, as_of_field = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3]
 local status_field = ARGV[base + 4]
@@ -67,8 +76,7 @@ local function newer(a, b)
   local next_a, next_b = string.gmatch(a, '%d+'), string.gmatch(b, '%d+')
   for _ = 1, 3 do
     local x, y = next_a() or '0', next_b() or '0'
-    if #x ~= #y then return #x > #y end
-    if x ~= y then return x > y end
+    if x ~= y then return greater(x, y) end
   end
   return false
 end
@@ -287,7 +295,7 @@ struct Head {
     mark: String,
     generation: u64,
     /// What the mark is to remember; only in the first call.
-    notes: Vec<(String, i64)>,
+    notes: Vec<(String, u64)>,
     version_field: String,
     version: String,
     as_of_field: String,
@@ -307,13 +315,24 @@ struct Entity {
     ends: Vec<usize>,
 }
 
-/// The field of a mark that holds the serving time of refreshed values, µs.
+/// The field of a mark that holds the serving time of refreshed values (see [`ordered`]).
 const REFRESHED: &str = "refreshed";
 
 /// What a mark is to remember, field by field.
-fn notes(basis: &Basis) -> Vec<(String, i64)> {
-    let positions = basis.positions.iter().map(|(partition, at)| (partition.to_string(), *at));
-    positions.chain(basis.refreshed.map(|at| (REFRESHED.to_owned(), at.0))).collect()
+fn notes(basis: &Basis) -> Vec<(String, u64)> {
+    let positions = basis.positions.iter();
+    let positions = positions.map(|(partition, at)| (partition.to_string(), at.unsigned_abs()));
+    let refreshed = basis.refreshed.map(|at| (REFRESHED.to_owned(), ordered(at.0)));
+    positions.chain(refreshed).collect()
+}
+
+/// Times as numbers without a sign, in their order, as the script compares them; and back.
+fn ordered(time: i64) -> u64 {
+    time.cast_unsigned() ^ 1 << 63
+}
+
+fn unordered(number: u64) -> i64 {
+    (number ^ 1 << 63).cast_signed()
 }
 
 fn as_of_field(feature: &str) -> String {
@@ -472,7 +491,8 @@ impl OnlineStore for RedisStore {
             if field == "generation" {
                 mark.generation = value.parse().map_err(|_| wrong())?;
             } else if field == REFRESHED {
-                mark.refreshed = Some(EventTime(value.parse().map_err(|_| wrong())?));
+                let number = value.parse().map_err(|_| wrong())?;
+                mark.refreshed = Some(EventTime(unordered(number)));
             } else {
                 let partition = field.parse().map_err(|_| wrong())?;
                 mark.positions.insert(partition, value.parse().map_err(|_| wrong())?);

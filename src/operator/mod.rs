@@ -6,11 +6,13 @@
 //! | `answer` | what a feature answers to a probe: reach and `ttl` applied |
 //! | `follow` | values that change because time passes |
 //! | `trailing_window` | RANGE and ROWS frames that end at the current row |
-//! | `group_window` | TUMBLE, HOP, CUMULATE and SESSION |
+//! | `group_window` | TUMBLE, HOP, CUMULATE, SESSION and COUNT_WINDOW |
 //! | `having` | a condition on their results |
+//! | `chain` | trailing windows over their results |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
 pub mod answer;
+pub mod chain;
 pub mod checker;
 pub mod follow;
 pub mod group_window;
@@ -23,6 +25,7 @@ pub mod trailing_window;
 #[cfg(test)]
 pub mod trial;
 
+use self::chain::Chain;
 use self::group_window::GroupWindow;
 use self::having::HavingWindow;
 use self::operator::Operator;
@@ -41,5 +44,6 @@ pub fn build(spec: &WindowSpec, current: bool) -> Result<Box<dyn Operator>> {
             Some(having) => Box::new(HavingWindow::new(spec, having, current)?),
             None => Box::new(GroupWindow::new(spec, current)?),
         },
+        WindowSpec::Chain(spec) => Box::new(Chain::new(spec, current)?),
     })
 }

@@ -178,8 +178,9 @@ impl OnlineTask {
         }
         for (number, target) in &self.targets {
             match target.store.mark(&target.feature).await {
-                Ok(Some(_)) => {}
-                Ok(None) => {
+                Ok(Some(mark)) if mark.generation >= self.generation => {}
+                // Empty, or empty and then claimed by an engine that should be gone.
+                Ok(_) => {
                     target.store.claim(&target.feature, self.generation).await?;
                     self.written.remove(number);
                     self.refreshed.remove(number);

@@ -122,6 +122,16 @@ impl Outputs {
         Ok(files)
     }
 
+    /// Writes what has become large ahead of `epoch`, which prepares it.
+    pub async fn stage_large(&mut self, epoch: Epoch) -> Result<()> {
+        for (_, output) in self.all() {
+            if output.writer.bytes() >= OFFLINE_BYTES_MAX {
+                output.writer.stage(epoch).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Letters on their way to a topic: they are there before the epoch is.
     async fn send_dead_letters(&mut self) -> Result<()> {
         for dead in &mut self.dead {

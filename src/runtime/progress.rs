@@ -148,6 +148,18 @@ impl SourceProgress {
         self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// When the newest event was read, µs of wall time.
+    pub fn read_at(&self) -> Option<i64> {
+        let read = self.newest_event.load(Relaxed) != i64::MIN;
+        read.then(|| self.newest_read_at.load(Relaxed))
+    }
+
+    /// Goes on where an engine before was: the newest event, and when it was read.
+    pub fn resume(&self, newest: EventTime, read_at: i64) {
+        self.newest_event.store(newest.0, Relaxed);
+        self.newest_read_at.store(read_at, Relaxed);
+    }
+
     /// "Now" of this source (semantics §4): its newest event time plus the wall time since that
     /// record was read, never beyond the wall clock, nor behind what stores have been told. `None`
     /// before the first record.
@@ -159,22 +171,6 @@ impl SourceProgress {
         let elapsed = (wall.0 - self.newest_read_at.load(Relaxed)).max(0);
         let now = newest.saturating_add(elapsed).min(wall.0.max(newest));
         Some(EventTime(now.max(refreshed)))
-    }
-
-    /// Goes on where an earlier run has been: its newest event and when it read that (now, where
-    /// nobody knows), and the time it had told stores.
-    pub fn resume_time(
-        &self,
-        newest: Option<EventTime>,
-        read_at: Option<i64>,
-        refreshed: Option<EventTime>,
-    ) {
-        if let Some(newest) = newest {
-            let read_at = read_at.unwrap_or_else(|| crate::clock::wall_now().0);
-            self.newest_event.store(newest.0, Relaxed);
-            self.newest_read_at.store(read_at, Relaxed);
-        }
-        self.refreshed.store(refreshed.map_or(i64::MIN, |at| at.0), Relaxed);
     }
 }
 
@@ -271,12 +267,13 @@ mod tests {
     #[test]
     fn serving_time_goes_on_after_a_restart_and_never_behind_what_stores_were_told() {
         let source = SourceProgress::new("s");
-        source.resume_time(Some(EventTime(100)), Some(1_000), None);
+        source.resume(EventTime(100), 1_000);
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(150)));
-        source.resume_time(Some(EventTime(100)), Some(1_000), Some(EventTime(170)));
+        source.refreshed.store(170, Relaxed);
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(170)));
         assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(190)));
-        source.resume_time(None, None, Some(EventTime(500)));
-        assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(500)));
+        let unread = SourceProgress::new("s");
+        unread.refreshed.store(500, Relaxed);
+        assert_eq!(unread.serving_time(EventTime(1_090)), Some(EventTime(500)));
     }
 }

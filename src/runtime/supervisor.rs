@@ -28,13 +28,16 @@ pub struct Running {
     requests: mpsc::Sender<Request>,
     pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
+    /// How it ended, once it has.
+    ended: Mutex<Option<Result<Epoch>>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
 }
 
-/// What is waited for when an engine stops.
+/// What is waited for when an engine stops; its lanes stay until nobody asks them any more.
 struct Ends {
-    threads: Vec<JoinHandle<()>>,
+    sources: Vec<JoinHandle<()>>,
     online: tokio::task::JoinHandle<()>,
     committer: tokio::task::JoinHandle<Result<Epoch>>,
 }
@@ -45,14 +48,14 @@ pub fn start(from: Start) -> Result<Running> {
     let parts = assemble(from, QUEUES)?;
     let Parts { ingest, lanes, committer, online, messages, progress, .. } = parts;
     let (requests, requested) = mpsc::channel(8);
-    let mut threads = Vec::new();
+    let (mut lane_threads, mut sources) = (Vec::new(), Vec::new());
     for task in lanes {
         let thread = std::thread::Builder::new().name(format!("lane-{}", task.index));
-        threads.push(thread.spawn(move || task.run())?);
+        lane_threads.push(thread.spawn(move || task.run())?);
     }
     for task in ingest {
         let name = format!("source-{}", pipeline.sources[task.number].def.name);
-        threads.push(std::thread::Builder::new().name(name).spawn(move || task.run())?);
+        sources.push(std::thread::Builder::new().name(name).spawn(move || task.run())?);
     }
     Ok(Running {
         pipeline,
@@ -60,10 +63,12 @@ pub fn start(from: Start) -> Result<Running> {
         requests,
         questions: parts.questions,
         ends: Mutex::new(Some(Ends {
-            threads,
+            sources,
             online: tokio::spawn(online.run()),
             committer: tokio::spawn(committer.run(messages, requested, interval)),
         })),
+        lanes: Mutex::new(lane_threads),
+        ended: Mutex::default(),
         stopping: parts.stopping,
         stop: parts.stop,
     })
@@ -90,19 +95,30 @@ impl Running {
         ends.as_ref().is_none_or(|ends| ends.committer.is_finished())
     }
 
-    /// Waits for the end, once: the last epoch, or why the engine failed.
+    /// Waits for the end: the last epoch, or why the engine failed.
     pub async fn wait(&self) -> Result<Epoch> {
+        let settled = self.settled().await;
+        let left = self.leave().await;
+        settled.and_then(|epoch| left.map(|()| epoch))
+    }
+
+    /// Waits until everything read is committed and written; the lanes go on answering from what
+    /// they hold until they may [`leave`](Self::leave).
+    pub async fn settled(&self) -> Result<Epoch> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(ends) = ends else { return Err(gone()) };
+        if let Some(ends) = ends {
+            let result = self.end(ends).await;
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.clone().unwrap_or_else(|| Err(gone()))
+    }
+
+    async fn end(&self, ends: Ends) -> Result<Epoch> {
         let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);
-        let joined = tokio::task::spawn_blocking(move || {
-            // Every thread is joined, also behind one that panicked.
-            let ended: Vec<bool> = ends.threads.into_iter().map(|t| t.join().is_ok()).collect();
-            ended.into_iter().all(|well| well)
-        });
-        let all_well = joined.await.unwrap_or(false);
+        let all_well = joined(ends.sources).await;
         // Its queue is closed now; what it still holds is written or reported.
         let written = ends.online.await.is_ok();
         match result {
@@ -110,6 +126,19 @@ impl Running {
             Ok(Err(error)) => Err(error),
             Ok(Ok(_)) => Err(Error::internal("a thread of the engine panicked")),
             Err(panic) => Err(Error::internal(format!("the committer panicked: {panic}"))),
+        }
+    }
+
+    /// Ends the lanes: no question is answered any more.
+    pub async fn leave(&self) -> Result<()> {
+        for lane in &self.questions {
+            // One that has failed is gone already.
+            let _ = lane.send(Question::Leave);
+        }
+        let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        match joined(lanes).await {
+            true => Ok(()),
+            false => Err(Error::internal("a lane of the engine panicked")),
         }
     }
 
@@ -170,6 +199,15 @@ impl Running {
         }
         Ok(all)
     }
+}
+
+/// Joins threads, also those behind one that panicked; whether all ended well.
+async fn joined(threads: Vec<JoinHandle<()>>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        let ended: Vec<bool> = threads.into_iter().map(|t| t.join().is_ok()).collect();
+        ended.into_iter().all(|well| well)
+    });
+    joined.await.unwrap_or(false)
 }
 
 /// The error of a question to an engine that is no more.

@@ -10,6 +10,7 @@
 //! | `serving` | HTTP of a running engine |
 //! | `refresh` | values in Redis when no event comes |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
+//! | `kills` | the program killed at any moment and place |
 //! | `proxy` | a bad network between a client and a broker |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
@@ -23,6 +24,8 @@
 mod command;
 mod docs;
 mod faults;
+mod kills;
+mod live;
 mod pipeline;
 mod poll;
 mod proxy;

@@ -1,7 +1,7 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched, and
 //! per slot of a frame without a beginning its state, which no rows determine, and how many of
 //! the rows are in it), `rows` (the row number of the key in `keys`, then a step batch without its
-//! key columns) and `horizon` (one number). Everything else follows from the rows and the watermark.
+//! key columns) and `horizon` (one number). The rest follows from rows and watermark.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +33,26 @@ const HORIZON: &str = "horizon";
 impl TrailingWindow {
     pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
         assert!(self.sorted.is_idle(), "history by key has no snapshot");
-        let slots = self.index.sorted();
+        self.snapshot_by_slots(&self.index.sorted())
+    }
+
+    /// The same of some keys only: rows of key columns.
+    pub(in crate::operator) fn snapshot_of(
+        &self,
+        keys: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Snapshot> {
+        let (mut slots, mut scratch) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            slots.extend(self.index.find(keys, row, &mut scratch)?);
+        }
+        slots.sort_unstable_by_key(|slot| (self.index.shard(*slot), *slot));
+        slots.dedup();
+        self.snapshot_by_slots(&slots)
+    }
+
+    /// `slots` lie together by shard.
+    fn snapshot_by_slots(&self, slots: &[u32]) -> Result<Snapshot> {
         let mut tables = Vec::new();
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
