@@ -12,9 +12,10 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
+use super::follow::Follow;
 use super::group_window::GroupWindow;
 use super::having::HavingWindow;
-use super::operator::{Bound, Operator, Probed};
+use super::operator::{Bound, Current, Operator, Probed};
 use super::trailing_window::TrailingWindow;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
@@ -142,8 +143,16 @@ impl Operator for Chain {
         Ok(())
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+    fn drain_current(&mut self) -> Result<Option<Current>> {
         self.second.drain_current()
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.second.follow(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.second.refresh(at);
     }
 
     fn touch_all(&mut self) {

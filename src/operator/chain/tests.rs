@@ -128,7 +128,7 @@ fn stream(random: &mut Random, plan: &FeaturePlan, events: &[Event], more_than: 
         if random.one_in(5)
             && let Some(current) = operator.drain_current().unwrap()
         {
-            for line in output(plan, &[current]) {
+            for line in output(plan, &[current.rows]) {
                 let Val::Int(user) = line[0] else { panic!("no user") };
                 let mut closed = windows(&events[..at], user as i64, more_than);
                 closed.retain(|(end, _)| *end <= watermark);

@@ -187,6 +187,7 @@ impl GroupWindow {
                 key.touched = true;
                 self.touched.push(*slot);
             }
+            self.watch(*slot, i64::MIN);
         }
         Ok(())
     }

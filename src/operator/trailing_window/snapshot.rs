@@ -201,6 +201,7 @@ impl TrailingWindow {
         let states: Vec<State> = states.collect();
         for (i, slot) in slots.iter().enumerate() {
             self.add_states(*slot, &states, i)?;
+            self.watch(*slot, i64::MIN);
             self.expire_later(*slot);
         }
         Ok(())
