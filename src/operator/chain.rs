@@ -29,8 +29,8 @@ const THEN: [(&str, &str); 3] =
 /// The first operator.
 #[derive(Debug)]
 enum First {
-    All(GroupWindow),
-    Having(HavingWindow),
+    All(Box<GroupWindow>),
+    Having(Box<HavingWindow>),
 }
 
 /// The operator of a [`ChainSpec`].
@@ -44,15 +44,15 @@ pub struct Chain {
 impl First {
     fn operator(&self) -> &dyn Operator {
         match self {
-            Self::All(operator) => operator,
-            Self::Having(operator) => operator,
+            Self::All(operator) => operator.as_ref(),
+            Self::Having(operator) => operator.as_ref(),
         }
     }
 
     fn operator_mut(&mut self) -> &mut dyn Operator {
         match self {
-            Self::All(operator) => operator,
-            Self::Having(operator) => operator,
+            Self::All(operator) => operator.as_mut(),
+            Self::Having(operator) => operator.as_mut(),
         }
     }
 
@@ -83,8 +83,8 @@ impl Chain {
     /// As those of the two operators.
     pub fn new(spec: &ChainSpec, current: bool) -> Result<Self> {
         let first = match &spec.first.having {
-            None => First::All(GroupWindow::new(&spec.first, false)?),
-            Some(having) => First::Having(HavingWindow::new(&spec.first, having, false)?),
+            None => First::All(Box::new(GroupWindow::new(&spec.first, false)?)),
+            Some(having) => First::Having(Box::new(HavingWindow::new(&spec.first, having, false)?)),
         };
         let second = TrailingWindow::new(&spec.second, current)?;
         Ok(Self { spec: spec.clone(), first, second })

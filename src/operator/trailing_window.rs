@@ -102,7 +102,7 @@ impl TrailingWindow {
         // evaluated from the buffer instead. So are frames that differ between peers.
         let moving = |frame: usize| {
             let frame = &plan.spec.frames[frame];
-            !(plan.ordered && frame.is_rows()) && !excludes(frame)
+            !(excludes(frame) || plan.ordered && frame.is_rows())
         };
         let current = if current { Some(Front::new(&plan, moving)?) } else { None };
         Ok(Self {
