@@ -82,8 +82,8 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         offline,
         offline_interval_us,
         ttl_us,
-        refresh_us,
         bootstrap: options.text("bootstrap").as_deref() == Some("history"),
+        refresh_us,
         log_share: match options.value("log") {
             Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
             _ => None,

@@ -29,10 +29,10 @@ pub struct FeatureOptions {
     pub offline_interval_us: i64,
     /// Values of entities without rows for so long are NULL when read, µs > 0.
     pub ttl_us: Option<i64>,
-    /// Values in a store follow rows that leave their frames within this time, µs.
-    pub refresh_us: i64,
     /// A new feature starts with what its source admitted before.
     pub bootstrap: bool,
+    /// Values in a store follow rows that leave their frames within this time, µs.
+    pub refresh_us: i64,
     /// Share of the values served that is logged, parts per million; `None` = no log.
     pub log_share: Option<u32>,
     pub description: Option<String>,

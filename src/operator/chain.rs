@@ -171,7 +171,7 @@ impl Operator for Chain {
         }
         // What those windows will change is computed beside the state, for these keys only.
         let mut beside = TrailingWindow::new(&self.spec.second, false)?;
-        beside.restore(&self.second.snapshot_of(keys, times.len())?)?;
+        beside.restore(&self.second.snapshot_of_keys(keys, times.len())?)?;
         let steps = self.steps(&open)?;
         if steps.num_rows() > 0 {
             beside.on_batch(&steps)?;
@@ -220,3 +220,6 @@ impl Operator for Chain {
         self.first.operator().key_count()
     }
 }
+
+#[cfg(test)]
+mod tests;

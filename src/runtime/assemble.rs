@@ -53,8 +53,8 @@ pub struct OpenSource {
     pub hold: Vec<Position>,
     /// Values in online stores may hold for serving times up to this one.
     pub refreshed: Option<EventTime>,
-    /// The newest event admitted before, and when it was read (µs of wall time).
-    pub newest: Option<(EventTime, i64)>,
+    /// When its newest record was read, µs of wall time.
+    pub read_at: Option<i64>,
 }
 
 /// How a source is opened.
@@ -94,11 +94,9 @@ impl OpenSource {
         };
         source.seek(&starts)?;
         let rate = def.options.datagen_rate;
-        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.newest_read_at);
-        let newest = state.as_ref().and_then(saved::newest_event);
-        let newest = newest.map(|newest| (newest, read_at.unwrap_or(clock::wall_now().0)));
+        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.read_at);
         let (hold, refreshed) = (Vec::new(), None);
-        Ok(Self { source, intake, until, rate, starts, targets, hold, refreshed, newest })
+        Ok(Self { source, intake, until, rate, starts, targets, hold, refreshed, read_at })
     }
 
     /// Says up to which positions rows may be in online stores already.
@@ -192,14 +190,13 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
     }
     let ends = Ends { commit, current, progress: progress.clone(), stop: stop.clone() };
-    let mut lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
+    let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
+    let (mut lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
     for (number, open) in from.sources.iter().enumerate() {
         if let Some(at) = open.refreshed {
-            progress.sources[number].refreshed.store(at.0, Relaxed);
-            lanes.iter_mut().for_each(|lane| lane.refresh(number, at));
+            lanes.iter_mut().for_each(|task| task.lane.refresh(number, at));
         }
     }
-    let (lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
     let (ingest, controls) = ingest_tasks(from.sources, &from.pipeline, &work, &ends);
     let commit = ends.commit;
     if !from.state.is_empty() && !from.targets.is_empty() {
@@ -278,9 +275,6 @@ fn ingest_tasks(
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         ends.progress.sources[number].set_targets(targets);
         ends.progress.sources[number].lag.set_starts(&open.starts);
-        if let Some((newest, read_at)) = open.newest {
-            ends.progress.sources[number].resume(newest, read_at);
-        }
         tasks.push(IngestTask {
             number,
             source: open.source,

@@ -255,7 +255,7 @@ async fn a_store_that_comes_back_empty_says_so_until_it_is_claimed_again() {
     let mark = Mark { generation: 1, positions: positions.into_iter().collect(), refreshed };
     assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark.clone()));
     // A call that was sent twice comes late: what the store knows does not go back.
-    let late = Basis { positions: vec![(0, 9), (3, 17)], refreshed: Some(EventTime(-17)) };
+    let late = Basis { positions: vec![(0, 9), (3, 17)], refreshed: Some(EventTime(-9)) };
     store.write(&feature(), &rows, version(1, 1, 0), &late).await.unwrap();
     assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark));
     server.restart().await;

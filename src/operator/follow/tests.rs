@@ -57,7 +57,8 @@ impl Store {
 fn follow(plan: &FeaturePlan) -> Follow {
     let frames = match &plan.window {
         WindowSpec::Trailing(spec) => (0..spec.frames.len()).collect(),
-        _ => Vec::new(),
+        WindowSpec::Chain(spec) => (0..spec.second.frames.len()).collect(),
+        WindowSpec::Group(_) => Vec::new(),
     };
     let reaches = match plan.reach() {
         Reach::Unlimited => Vec::new(),

@@ -37,7 +37,7 @@ impl TrailingWindow {
     }
 
     /// The same of some keys only: rows of key columns.
-    pub(in crate::operator) fn snapshot_of(
+    pub(in crate::operator) fn snapshot_of_keys(
         &self,
         keys: &[ArrayRef],
         rows: usize,

@@ -38,7 +38,7 @@ fn small_world() -> World {
     World::new(&SQL.replace(" PARTITIONED", ""), log, 1)
 }
 
-/// One life to the end of everything: the serving time it refreshed values to, if it came so far.
+/// One life to the end of everything: the time that values were refreshed to.
 fn live(world: &mut World, fuse: &Fuse) -> crate::error::Result<i64> {
     let runtime = runtime();
     let start = runtime.block_on(world.start(fuse, 2, &mut || {}))?;

@@ -221,8 +221,8 @@ fn simulate(seed: u64) -> Result<u64, String> {
     }
 }
 
-/// The last life: reads the log to its end and closes every window. What it did, and the serving
-/// time that values were refreshed to.
+/// The last life: reads the log to its end and closes every window. Its trace, and the time
+/// that values were refreshed to.
 fn finish(world: &mut World, dice: &mut Dice) -> Result<(u64, i64), String> {
     let text = |error: Error| error.to_string();
     world.log.lock().unwrap().show_all();
@@ -237,10 +237,11 @@ fn finish(world: &mut World, dice: &mut Dice) -> Result<(u64, i64), String> {
         world.values.lock().unwrap().forget();
     }
     steps.finish().map_err(text)?;
+    let refreshed = steps.refreshed(0);
     for at in 0..8 {
         world.values.lock().unwrap().arrive(at);
     }
-    Ok((steps.trace(), steps.refreshed(0)))
+    Ok((steps.trace(), refreshed))
 }
 
 /// Everything that is not as the log says, values those of serving time `at`.
@@ -309,9 +310,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees() {
-    let failed: Vec<String> = seeds()
-        .filter_map(|seed| Some(format!("seed {seed}: {}", simulate(seed).err()?)))
-        .collect();
+    let mut failed = Vec::new();
+    for seed in seeds() {
+        if let Err(wrong) = simulate(seed) {
+            failed.push(format!("seed {seed}: {wrong}"));
+            // A rule was broken on purpose: one is enough.
+            if std::env::var_os("SKEWLESS_SABOTAGE").is_some() {
+                break;
+            }
+        }
+    }
     assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
 }
 
