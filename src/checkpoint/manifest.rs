@@ -66,6 +66,9 @@ pub struct SourceState {
     pub watermark: Option<i64>,
     /// The input was declared over (`--until end`): a later run is refused.
     pub ended: bool,
+    /// When its newest record was read, µs of wall time: serving time goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<i64>,
 }
 
 /// Everything about one epoch.
@@ -172,6 +175,7 @@ pub(crate) mod tests {
                     admission: serde_json::json!({"0": {"late": 1}}),
                     watermark: Some(i64::MIN),
                     ended: false,
+                    read_at: Some(1),
                 },
             )]),
             groups: BTreeMap::from([(

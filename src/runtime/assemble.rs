@@ -193,6 +193,8 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
     let (mut lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
     for (number, open) in from.sources.iter().enumerate() {
+        let newest = saved::newest_event(&open.intake.admission().snapshot());
+        progress.sources[number].resume_time(newest, open.read_at, open.refreshed);
         if let Some(at) = open.refreshed {
             lanes.iter_mut().for_each(|task| task.lane.refresh(number, at));
         }

@@ -330,6 +330,7 @@ impl Committer {
             return Err(Error::internal("two epochs are written at once"));
         };
         let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
+        let sources = self.from.progress.sources.iter();
         let cut = saved::Cut {
             epoch,
             generation: self.from.generation,

@@ -160,6 +160,22 @@ impl SourceProgress {
         let now = newest.saturating_add(elapsed).min(wall.0.max(newest));
         Some(EventTime(now.max(refreshed)))
     }
+
+    /// Goes on where an earlier run has been: its newest event and when it read that (now, where
+    /// nobody knows), and the time it had told stores.
+    pub fn resume_time(
+        &self,
+        newest: Option<EventTime>,
+        read_at: Option<i64>,
+        refreshed: Option<EventTime>,
+    ) {
+        if let Some(newest) = newest {
+            let read_at = read_at.unwrap_or_else(|| crate::clock::wall_now().0);
+            self.newest_event.store(newest.0, Relaxed);
+            self.newest_read_at.store(read_at, Relaxed);
+        }
+        self.refreshed.store(refreshed.map_or(i64::MIN, |at| at.0), Relaxed);
+    }
 }
 
 /// What one feature has done.
@@ -255,13 +271,12 @@ mod tests {
     #[test]
     fn serving_time_goes_on_after_a_restart_and_never_behind_what_stores_were_told() {
         let source = SourceProgress::new("s");
-        source.resume(EventTime(100), 1_000);
+        source.resume_time(Some(EventTime(100)), Some(1_000), None);
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(150)));
-        source.refreshed.store(170, Relaxed);
+        source.resume_time(Some(EventTime(100)), Some(1_000), Some(EventTime(170)));
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(170)));
         assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(190)));
-        let unread = SourceProgress::new("s");
-        unread.refreshed.store(500, Relaxed);
-        assert_eq!(unread.serving_time(EventTime(1_090)), Some(EventTime(500)));
+        source.resume_time(None, None, Some(EventTime(500)));
+        assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(500)));
     }
 }

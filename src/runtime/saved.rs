@@ -190,6 +190,7 @@ fn source_state(
         admission: to_json(admission)?,
         watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
         ended,
+        read_at: None,
     })
 }
 

@@ -99,6 +99,7 @@ async fn run_epoch(
         admission: serde_json::Value::Null,
         watermark: None,
         ended: false,
+        read_at: None,
     };
     store
         .commit(Draft {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
-use skewless::operator::follow::Follow;
 use skewless::plan::dataflow::FeaturePlan;
 use skewless::runtime::lane::LaneGroup;
 
