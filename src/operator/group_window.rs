@@ -35,9 +35,11 @@ use super::operator::{Bound, Operator, Probed};
 use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
+use crate::model::key::Shard;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{GroupSpec, WindowSpec};
 use crate::sql::window::WindowShape;
+use crate::state::changes::Changes;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::row::{RowLayout, times};
@@ -69,6 +71,7 @@ pub struct GroupWindow {
     closing: Timer,
     current: bool,
     touched: Vec<u32>,
+    changes: Changes,
     watermark: i64,
     newest: i64,
     horizon: i64,
@@ -97,6 +100,7 @@ impl GroupWindow {
             closing: Timer::new(),
             current,
             touched: Vec::new(),
+            changes: Changes::default(),
             watermark: i64::MIN,
             newest: i64::MIN,
             horizon: i64::MIN,
@@ -277,6 +281,36 @@ impl GroupWindow {
         self.index.find(keys, row, scratch)
     }
 
+    /// Every key counts as changed.
+    pub(super) fn mark_all(&mut self) {
+        self.index.sorted().into_iter().for_each(|slot| self.changes.mark(slot));
+    }
+
+    /// These keys count as changed.
+    pub(super) fn mark_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        let mut scratch = Vec::new();
+        for row in 0..rows {
+            if let Some(slot) = self.index.find(keys, row, &mut scratch)? {
+                self.changes.mark(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// All keys, as snapshots order them.
+    pub(super) fn sorted_keys(&self) -> Vec<u32> {
+        self.index.sorted()
+    }
+
+    pub(super) fn shard(&self, key: u32) -> Shard {
+        self.index.shard(key)
+    }
+
+    /// Key columns.
+    pub(super) fn keys_of(&self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.index.gather(keys)
+    }
+
     /// Probes before this time could miss windows that are gone.
     pub(super) fn horizon(&self) -> i64 {
         self.horizon
@@ -356,6 +390,7 @@ impl Operator for GroupWindow {
         for (slot, time) in slots.iter().zip(times(&rest[0])) {
             assert!(*time >= self.watermark, "a row before the watermark");
             self.newest = self.newest.max(*time);
+            self.changes.mark(*slot);
             std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
             let (cell, new) = self.pane_cell(&mut panes, *time);
             if let Some(end) = new.filter(|end| *end < panes.due) {
@@ -402,6 +437,7 @@ impl Operator for GroupWindow {
         }
         let mut gone = Vec::new();
         for (slot, _) in due {
+            self.changes.mark(slot);
             let panes = &mut self.keys[slot as usize];
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
@@ -430,6 +466,7 @@ impl Operator for GroupWindow {
             if !panes.touched {
                 panes.touched = true;
                 self.touched.push(slot);
+                self.changes.mark(slot);
             }
         }
     }
@@ -443,6 +480,7 @@ impl Operator for GroupWindow {
         let (windows, slots) = self.newest(&requests)?;
         for slot in &touched {
             self.keys[*slot as usize].touched = false;
+            self.changes.mark(*slot);
         }
         // A key touched by `touch_all` may not have a closed window yet.
         let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
@@ -496,7 +534,15 @@ impl Operator for GroupWindow {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.to_snapshot()
+        self.snapshot_of(&self.index.sorted())
+    }
+
+    fn follow_changes(&mut self) {
+        self.changes.follow();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        Ok(self.take_changes()?.map(|(_, snapshot)| snapshot))
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -507,7 +553,7 @@ impl Operator for GroupWindow {
         let cell: usize = self.slots.iter().map(|slot| slot.cell_bytes()).sum();
         let panes = (self.cells - self.free.len()) * (cell + 12);
         let keys = self.index.size_bytes() + self.keys.len() * (size_of::<Panes>() + 64);
-        panes + keys + self.closing.size_bytes()
+        panes + keys + self.closing.size_bytes() + self.changes.size_bytes()
     }
 
     fn key_count(&self) -> usize {

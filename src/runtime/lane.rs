@@ -179,11 +179,14 @@ impl Lane {
             if self.groups[id.group].source != source {
                 continue;
             }
-            let changes = cell.operator.changes()?.filter(|_| !whole);
+            let changes = if whole { None } else { cell.operator.changes()? };
             let adds = changes.is_some();
             let snapshot = match changes {
                 Some(changes) => changes,
-                None => cell.operator.snapshot()?,
+                None => {
+                    cell.operator.follow_changes();
+                    cell.operator.snapshot()?
+                }
             };
             states.push(CellState { id: *id, snapshot, adds });
         }

@@ -165,7 +165,7 @@ pub fn draft(
             rows: rows.clone(),
         };
         let tables = batches.iter().map(table).collect();
-        let bytes = state_file::encode(&Snapshot { format: 1, watermark: None, tables })?;
+        let bytes = state_file::encode(&Snapshot { format: 1, tables, ..Snapshot::default() })?;
         let part = output_name(pipeline, *id);
         draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes, adds: false });
     }
@@ -332,7 +332,7 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
     let mut restored = Restored::default();
     let names: Vec<String> = pipeline.groups.iter().map(group_name).collect();
     check_groups(&recovered.manifest, pipeline, &names)?;
-    let mut cells: BTreeMap<(CellId, &str), Snapshot> = BTreeMap::new();
+    let mut cells: BTreeMap<(CellId, &str), Vec<Snapshot>> = BTreeMap::new();
     for file in &recovered.manifest.state {
         if file.group == CARRIED {
             let Some(id) = output_id(pipeline, &file.part) else { continue };
@@ -345,15 +345,12 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
         let partition = partition
             .ok_or_else(|| Error::data(format!("{}: unknown part '{}'", file.path, file.part)))?;
         let snapshot = state_file::decode(&recovered.state(file).await?)?;
-        let cell = (CellId { group, partition }, file.part.as_str());
         // Files of one part lie over each other in the order of the manifest.
-        let snapshot = match cells.remove(&cell) {
-            Some(older) => overlay(older, snapshot)?,
-            None => snapshot,
-        };
-        cells.insert(cell, snapshot);
+        cells.entry((CellId { group, partition }, &file.part)).or_default().push(snapshot);
     }
-    restored.cells = cells.into_iter().map(|((id, _), snapshot)| (id, snapshot)).collect();
+    for ((id, _), parts) in cells {
+        restored.cells.push((id, overlay(parts)?));
+    }
     Ok(restored)
 }
 
