@@ -400,15 +400,18 @@ impl Stream<'_> {
         let count = self.lanes.len();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             for (id, snapshot) in &cut.state {
+                if self.groups[id.group].by_partition {
+                    if id.partition as usize % count == index {
+                        lane.restore(*id, snapshot)?;
+                    }
+                    continue;
+                }
                 let mine = |shard: &Shard| match shard {
                     Shard::KeyGroup(group) => lane_of(*group, count) == index,
                     Shard::Partition(partition) => *partition as usize % count == index,
                 };
                 let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-                let by_partition = self.groups[id.group].by_partition;
-                if !by_partition || id.partition as usize % count == index {
-                    lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
-                }
+                lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
             }
         }
         Ok(())
