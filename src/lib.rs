@@ -4,6 +4,7 @@
 //! Rooms, lowest first; a room may use only rooms above it in this list (`tests/it/tidy.rs`).
 
 pub mod error;
+pub mod failpoint;
 pub mod limits;
 
 pub mod model;

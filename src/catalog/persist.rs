@@ -23,6 +23,7 @@ use crate::catalog::define::{Infer, source_def};
 use crate::catalog::define_feature::feature_def;
 use crate::catalog::registry::{Catalog, Entry, IfExists};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::sql::ast::Statement;
 use crate::sql::expand::Env;
 use crate::sql::parser::parse_statements;
@@ -73,16 +74,20 @@ pub fn load(home: &Path, env: Env<'_>, infer: Infer<'_>) -> Result<Catalog> {
 pub fn save(home: &Path, catalog: &Catalog) -> Result<()> {
     let text = write(catalog)?;
     let (path, temporary) = (home.join(CATALOG_FILE), home.join(TEMPORARY_FILE));
-    let replace = || -> std::io::Result<()> {
+    let named = |error: std::io::Error| Error::from(error).context(path.display());
+    let prepare = || -> std::io::Result<()> {
         fs::create_dir_all(home)?;
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        drop(file);
+        file.sync_all()
+    };
+    let replace = || -> std::io::Result<()> {
         fs::rename(&temporary, &path)?;
         File::open(home)?.sync_all()
     };
-    replace().map_err(|error| Error::from(error).context(path.display()))
+    prepare().map_err(named)?;
+    failpoint::pass("catalog.mid_replace")?;
+    replace().map_err(named)
 }
 
 /// The text of a catalog.

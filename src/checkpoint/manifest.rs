@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::writer::PreparedFile;
 
@@ -129,7 +130,7 @@ impl Manifest {
         }
         let format: u32 =
             words.next().and_then(|word| word.parse().ok()).ok_or_else(|| wrong("format"))?;
-        if head != header(format, body) {
+        if head != header(format, body) && !failpoint::broken("believe every manifest") {
             return Err(wrong("length or checksum do not fit"));
         }
         if format > FORMAT {

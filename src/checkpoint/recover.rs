@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::checkpoint::manifest::{Manifest, StateFile, checksum};
 use crate::checkpoint::store::CheckpointStore;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::store::Location;
 
@@ -39,7 +40,7 @@ async fn read_verified(location: &Location, file: &StateFile) -> Result<Bytes> {
         let found = bytes.len();
         return Err(wrong(&format!("has {found} bytes instead of {}", file.bytes)));
     }
-    if checksum(&bytes) != file.checksum {
+    if checksum(&bytes) != file.checksum && !failpoint::broken("believe every state file") {
         return Err(wrong("does not have the checksum of the manifest"));
     }
     Ok(bytes)

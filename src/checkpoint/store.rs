@@ -24,6 +24,7 @@ use crate::checkpoint::manifest::{
     self, FORMAT, GroupState, Manifest, SourceState, StateFile, checksum,
 };
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::layout::segment;
 use crate::offline::store::{Location, Stores};
@@ -101,6 +102,10 @@ impl CheckpointStore {
         let mut manifest = self.write_state(draft).await.map_err(named)?;
         let bytes = manifest.encode()?;
         let name = manifest::file_name(epoch);
+        failpoint::pass("manifest.before")?;
+        if failpoint::broken("publish before the manifest") {
+            publish(&self.stores, &manifest.prepared).await?;
+        }
         if let Err(e) = self.location.files().create(&name, bytes.into()).await {
             self.doubtful = true;
             if e.kind() == Kind::Fenced {
@@ -108,6 +113,7 @@ impl CheckpointStore {
             }
             return Err(named(e).with_hint("start the engine again: it recovers by itself"));
         }
+        failpoint::pass("manifest.after")?;
         self.committed = Some(epoch);
         self.finish(&manifest).await.map_err(named)?;
         Ok(manifest.state.split_off(kept))
@@ -139,6 +145,7 @@ impl CheckpointStore {
             return Ok(());
         }
         publish(&self.stores, &manifest.prepared).await?;
+        failpoint::pass("sink.before_mark")?;
         self.location.files().put(&mark, Bytes::new()).await
     }
 
@@ -153,6 +160,7 @@ impl CheckpointStore {
     async fn write_state(&self, draft: Draft) -> Result<Manifest> {
         let mut state = draft.kept;
         let mut paths: BTreeSet<String> = state.iter().map(|file| file.path.clone()).collect();
+        failpoint::pass("state.before_write")?;
         for part in draft.state {
             let name = format!("{}-{}", segment(&part.group), segment(&part.part));
             // Group names are SQL text: kept short by their hash where they would not fit.
@@ -170,6 +178,7 @@ impl CheckpointStore {
             assert!(paths.insert(file.path.clone()), "each part of a group comes once");
             self.location.files().put(&file.path, part.bytes).await?;
             state.push(file);
+            failpoint::pass("state.mid_write")?;
         }
         Ok(Manifest {
             format: FORMAT,
@@ -209,6 +218,7 @@ impl CheckpointStore {
         // Manifests go first: none is ever left without its files.
         for (_, name) in old {
             files.delete(name).await?;
+            failpoint::pass("gc.mid")?;
         }
         for file in files.list("").await? {
             let pending = file.path.ends_with(".pending");

@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::layout::{self, DayOf, STAGING};
 use crate::offline::parquet_file::{Metadata, encode_blocking};
@@ -157,6 +158,7 @@ impl DatedWriter {
             let files = self.spec.location.files();
             let named = |e: Error| e.context(format!("writing below {}", file.base));
             files.put(&file.staged, bytes).await.map_err(named)?;
+            failpoint::pass("sink.half_prepared")?;
             self.naming.1 += 1;
             self.staged.push(file);
             self.days.remove(&day);
@@ -186,6 +188,7 @@ pub async fn publish(stores: &Stores, files: &[PreparedFile]) -> Result<()> {
         let named = |e: Error| e.context(format!("publishing {}/{}", file.base, file.target));
         if store.length(&file.staged).await.map_err(named)?.is_some() {
             store.rename(&file.staged, &file.target).await.map_err(named)?;
+            failpoint::pass("sink.half_published")?;
             continue;
         }
         match store.length(&file.target).await.map_err(named)? {
@@ -220,6 +223,9 @@ pub async fn any_published(stores: &Stores, files: &[PreparedFile]) -> Result<bo
 pub async fn abort_after(location: &Location, committed: Epoch) -> Result<u64> {
     let files = location.files();
     let mut dropped = 0;
+    if failpoint::broken("keep what was not committed") {
+        return publish_all(location).await;
+    }
     for entry in files.list(STAGING).await? {
         if layout::epoch_of(&entry.path).is_none_or(|epoch| epoch > committed) {
             files.delete(&entry.path).await?;
@@ -227,6 +233,16 @@ pub async fn abort_after(location: &Location, committed: Epoch) -> Result<u64> {
         }
     }
     Ok(dropped)
+}
+
+/// What recovery must never do.
+async fn publish_all(location: &Location) -> Result<u64> {
+    let files = location.files();
+    for entry in files.list(STAGING).await? {
+        let target = entry.path.trim_start_matches(STAGING).trim_matches('/').to_owned();
+        files.rename(&entry.path, &target).await?;
+    }
+    Ok(0)
 }
 
 #[cfg(test)]

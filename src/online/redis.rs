@@ -17,6 +17,7 @@ use url::Url;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::model::time::EventTime;
 use crate::online::store::{
     Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
@@ -358,6 +359,7 @@ impl OnlineStore for RedisStore {
                 }
             }
             if !pipeline.is_empty() {
+                failpoint::pass("redis.half_pipeline")?;
                 let answers = self.send::<i64>(&pipeline).await?;
                 if answers.contains(&OUTDATED) {
                     return Err(fenced(feature, &self.shown_url));

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::checkpoint::store::CheckpointStore;
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::limits::HELD_BYTES_MAX;
 use crate::model::epoch::Epoch;
 use crate::runtime::ingest::Control;
@@ -122,7 +123,16 @@ struct Writing {
     phase: Phase,
     /// Callers that are answered when it is done.
     asked: Vec<oneshot::Sender<Result<Epoch>>>,
-    task: JoinHandle<(Stores, Result<()>)>,
+    task: Task,
+}
+
+type Done = (Stores, Result<()>);
+
+/// The work of writing an epoch.
+enum Task {
+    /// Not begun: whoever drives the committer step by step says when.
+    Waiting(futures::future::BoxFuture<'static, Done>),
+    Spawned(JoinHandle<Done>),
 }
 
 /// Where the committer is on its way to an end.
@@ -172,6 +182,9 @@ impl Committer {
                     if self.on_written(written)? {
                         return Ok(self.epoch);
                     }
+                    if let Some(writing) = &mut self.writing {
+                        writing.spawn();
+                    }
                     continue;
                 }
                 message = messages.recv(), if room => {
@@ -180,6 +193,9 @@ impl Committer {
                 _ = timer.tick() => Event::Tick,
             };
             self.on_event(event)?;
+            if let Some(writing) = &mut self.writing {
+                writing.spawn();
+            }
         }
     }
 
@@ -283,8 +299,9 @@ impl Committer {
                 Ok(())
             }
             rows => {
+                let early = failpoint::broken("rows behind the barrier belong to this epoch");
                 let passed = |barrier: &&mut Pending| barrier.passed(&self.from.pipeline, &rows);
-                if let Some(barrier) = self.pending.as_mut().filter(passed) {
+                if let Some(barrier) = self.pending.as_mut().filter(passed).filter(|_| !early) {
                     barrier.held.push(rows);
                     return Ok(());
                 }
@@ -324,7 +341,7 @@ impl Committer {
         };
         let began = clock::monotonic();
         let progress = self.from.progress.clone();
-        let task = tokio::spawn(async move {
+        let task = async move {
             let mut stores = stores;
             let result = write(&mut stores, cut, last).await;
             if result.is_ok() {
@@ -332,7 +349,8 @@ impl Committer {
                 progress.checkpoint_us.store(took, Relaxed);
             }
             (stores, result)
-        });
+        };
+        let task = Task::Waiting(Box::pin(task));
         let asked = std::mem::take(&mut self.asked);
         self.writing = Some(Writing { epoch, phase, asked, task });
         Ok(())
@@ -386,17 +404,33 @@ async fn write(stores: &mut Stores, cut: saved::Cut, everything: bool) -> Result
     Ok(())
 }
 
-type Written = (Epoch, Phase, Vec<oneshot::Sender<Result<Epoch>>>, (Stores, Result<()>));
+type Written = (Epoch, Phase, Vec<oneshot::Sender<Result<Epoch>>>, Done);
+
+impl Writing {
+    /// Lets the work go on by itself.
+    fn spawn(&mut self) {
+        let nothing = Task::Waiting(Box::pin(std::future::pending()));
+        self.task = match std::mem::replace(&mut self.task, nothing) {
+            Task::Waiting(work) => Task::Spawned(tokio::spawn(work)),
+            spawned @ Task::Spawned(_) => spawned,
+        };
+    }
+}
 
 /// The outcome of the epoch being written; for ever pending if there is none.
 async fn written(writing: &mut Option<Writing>) -> Written {
     let Some(current) = writing else { return std::future::pending().await };
-    let done = (&mut current.task).await;
-    match (writing.take(), done) {
-        (Some(Writing { epoch, phase, asked, .. }), Ok(done)) => (epoch, phase, asked, done),
-        // A panic in the task is one of this thread.
-        (_, Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-        (None, Ok(_)) => std::future::pending().await,
+    let done = match &mut current.task {
+        Task::Waiting(work) => work.await,
+        Task::Spawned(task) => match task.await {
+            Ok(done) => done,
+            // A panic in the task is one of this thread.
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        },
+    };
+    match writing.take() {
+        Some(Writing { epoch, phase, asked, .. }) => (epoch, phase, asked, done),
+        None => std::future::pending().await,
     }
 }
 

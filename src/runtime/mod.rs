@@ -24,11 +24,15 @@
 //! | `saved` | what a checkpoint holds of an engine, and back |
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
+//! | `resume` | from a checkpoint to a [`assemble::Start`], taking over |
+//! | `assemble` | the parts of an engine, connected |
+//! | `step` | moves the parts one at a time, for tests that choose what happens |
 //! | `lag` | how far behind its log a source is |
 //! | `supervisor` | starts all of them, stops them in order |
 //! | `ask` | questions about many keys to the lanes |
 
 pub mod ask;
+pub mod assemble;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;
@@ -39,7 +43,10 @@ pub mod outputs;
 pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
+pub mod resume;
 pub mod saved;
+#[cfg(test)]
+mod step;
 pub mod supervisor;
 pub mod task;
 mod watch;

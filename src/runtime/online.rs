@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::online::store::{OnlineFeature, OnlineStore, Version};
 use crate::runtime::ingest::Control;
 use crate::runtime::progress::Progress;
@@ -27,7 +28,7 @@ pub struct Target {
 /// Everything the task needs.
 pub struct OnlineTask {
     /// By number of the feature.
-    pub targets: HashMap<usize, Target>,
+    pub targets: BTreeMap<usize, Target>,
     pub rows: mpsc::Receiver<CurrentRows>,
     pub progress: Arc<Progress>,
     /// Grows with every start of the engine.
@@ -39,6 +40,8 @@ pub struct OnlineTask {
     /// By feature, the positions its store remembers.
     pub written: HashMap<usize, BTreeMap<u32, i64>>,
     pub reseed: Reseed,
+    /// Writes so far.
+    pub sequence: u64,
 }
 
 /// Fills stores from the state of the lanes.
@@ -48,6 +51,7 @@ pub struct Reseed {
     last: Option<Instant>,
     /// Asked for again since, and too soon.
     again: bool,
+    pause: Duration,
 }
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -61,7 +65,6 @@ const RESEED_PAUSE: Duration = Duration::from_secs(10);
 impl OnlineTask {
     /// Runs until every lane has closed its end of the queue.
     pub async fn run(mut self) {
-        let mut sequence = 0;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         look.tick().await;
@@ -70,12 +73,7 @@ impl OnlineTask {
                 biased;
                 current = self.rows.recv() => {
                     let Some(current) = current else { return };
-                    sequence += 1;
-                    let epoch = self.progress.epoch.load(Relaxed);
-                    let version = Version { generation: self.generation, epoch, sequence };
-                    if let Err(error) = self.write(&current, version).await {
-                        self.fail(error).await;
-                    }
+                    self.put(&current).await;
                 }
                 _ = look.tick(), if !self.targets.is_empty() => {
                     if let Err(error) = self.look().await {
@@ -83,6 +81,26 @@ impl OnlineTask {
                     }
                 }
             }
+        }
+    }
+
+    /// Writes one waiting batch; false if there was none.
+    pub async fn turn(&mut self) -> bool {
+        match self.rows.try_recv() {
+            Ok(current) => {
+                self.put(&current).await;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn put(&mut self, current: &CurrentRows) {
+        self.sequence += 1;
+        let (generation, sequence) = (self.generation, self.sequence);
+        let epoch = self.progress.epoch.load(Relaxed);
+        if let Err(error) = self.write(current, Version { generation, epoch, sequence }).await {
+            self.fail(error).await;
         }
     }
 
@@ -145,7 +163,7 @@ impl OnlineTask {
     }
 
     /// Fills stores that came back empty while nothing was written.
-    async fn look(&mut self) -> Result<()> {
+    pub async fn look(&mut self) -> Result<()> {
         if self.reseed.again {
             self.reseed.ask(&self.progress);
         }
@@ -168,12 +186,21 @@ impl OnlineTask {
 
 impl Reseed {
     pub fn new(ingest: Vec<Sender<Control>>) -> Self {
-        Self { ingest, last: None, again: false }
+        Self { ingest, last: None, again: false, pause: RESEED_PAUSE }
+    }
+
+    /// Without a pause: for drivers that decide themselves when something happens.
+    #[cfg(test)]
+    pub fn without_pause(&mut self) {
+        self.pause = Duration::ZERO;
     }
 
     /// Asks for every key; later, if that was done a moment ago.
     fn ask(&mut self, progress: &Progress) {
-        self.again = self.last.is_some_and(|at| at.elapsed() < RESEED_PAUSE);
+        if failpoint::broken("do not fill an empty store") {
+            return;
+        }
+        self.again = self.last.is_some_and(|at| at.elapsed() < self.pause);
         if self.again {
             return;
         }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::limits::OFFLINE_BYTES_MAX;
 use crate::model::epoch::Epoch;
 use crate::offline::writer::{DatedWriter, PreparedFile};
@@ -107,6 +108,7 @@ impl Outputs {
 
     /// Stages what is due (or everything) for an epoch.
     pub async fn prepare(&mut self, epoch: Epoch, everything: bool) -> Result<Vec<PreparedFile>> {
+        failpoint::pass("sink.prepare")?;
         self.send_dead_letters().await?;
         let mut files = Vec::new();
         for (_, output) in self.all() {
@@ -136,6 +138,9 @@ impl Outputs {
 
     /// The rows that stay for a later epoch, for the state of this one.
     pub fn carried(&mut self) -> Vec<(OutputId, Vec<RecordBatch>)> {
+        if failpoint::broken("forget carried rows") {
+            return Vec::new();
+        }
         let carried = self.all().map(|(id, output)| (id, output.writer.carried()));
         carried.filter(|(_, batches)| !batches.is_empty()).collect()
     }

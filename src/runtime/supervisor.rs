@@ -1,90 +1,25 @@
 //! Starts the threads of an engine, answers questions while they run, and stops them in order.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::checkpoint::store::CheckpointStore;
 use crate::error::{Error, Result};
-use crate::limits::LANE_QUEUE;
-use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
-use crate::model::key::{KEY_GROUPS, Shard};
 use crate::model::time::EventTime;
 use crate::operator::answer::Answered;
 use crate::operator::operator::Bound;
-use crate::runtime::committer::{Committer, CommitterStart, Request, Stop, Stores};
+use crate::runtime::assemble::{Parts, QUEUES, Start, assemble};
+use crate::runtime::committer::{Request, Stop};
 use crate::runtime::exchange::{group_of, lane_of};
-use crate::runtime::ingest::{Control, IngestTask};
-use crate::runtime::lane::{CellId, Lane};
-use crate::runtime::online::{OnlineTask, Reseed, Target};
-use crate::runtime::outputs::Outputs;
-use crate::runtime::partitioning::KeyHomes;
+use crate::runtime::lane::CellId;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
-use crate::runtime::saved::{Chain, Parked};
-use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
-use crate::source::admit::{AdmissionState, PartitionState};
-use crate::source::intake::Intake;
-use crate::source::source::Source;
-use crate::state::snapshot::Snapshot;
-
-/// A source opened at its start positions.
-pub struct OpenSource {
-    pub source: Box<dyn Source>,
-    pub intake: Intake,
-    /// Stop reading at these ends (exclusive).
-    pub until: Option<Vec<Position>>,
-    pub rate: Option<u64>,
-    /// Where reading starts.
-    pub starts: Vec<Position>,
-    /// The ends seen at the start (exclusive): read this far, the source is caught up.
-    pub targets: Vec<Position>,
-    /// Up to these positions rows may be in online stores already.
-    pub hold: Vec<Position>,
-}
-
-impl OpenSource {
-    /// What a checkpoint before the first record says.
-    pub fn start(&self) -> (usize, AdmissionState) {
-        let mut admission = self.intake.admission().snapshot();
-        for start in &self.starts {
-            if !admission.partitions.iter().any(|p| p.partition == start.partition) {
-                admission.partitions.push(PartitionState {
-                    partition: start.partition,
-                    next_offset: start.offset,
-                    ..PartitionState::default()
-                });
-            }
-        }
-        admission.partitions.sort_by_key(|p| p.partition);
-        (self.starts.len(), admission)
-    }
-}
-
-/// Everything an engine starts from.
-pub struct Start {
-    pub pipeline: Arc<Pipeline>,
-    /// By number of the source.
-    pub sources: Vec<OpenSource>,
-    /// State of groups, whole shards each.
-    pub state: Vec<(CellId, Snapshot)>,
-    pub outputs: Outputs,
-    pub targets: HashMap<usize, Target>,
-    pub checkpoints: CheckpointStore,
-    pub epoch: Epoch,
-    pub parked: Parked,
-    pub generation: u64,
-    pub lanes: usize,
-    pub checkpoint_interval: Duration,
-    pub at_end: Option<Stop>,
-}
+use crate::runtime::task::Question;
 
 /// A running engine.
 pub struct Running {
@@ -93,193 +28,47 @@ pub struct Running {
     requests: mpsc::Sender<Request>,
     pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
+    lanes: Mutex<Vec<JoinHandle<()>>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
 }
 
-/// What is waited for when an engine stops.
+/// What is waited for when an engine stops; its lanes stay until nobody asks them any more.
 struct Ends {
-    threads: Vec<JoinHandle<()>>,
+    sources: Vec<JoinHandle<()>>,
     online: tokio::task::JoinHandle<()>,
     committer: tokio::task::JoinHandle<Result<Epoch>>,
 }
 
-/// Messages between lanes and the committer before lanes have to wait.
-const COMMIT_QUEUE: usize = 64;
-/// Batches of current values before lanes have to wait.
-const ONLINE_QUEUE: usize = 16;
-
 /// Starts an engine on the current Tokio runtime.
 pub fn start(from: Start) -> Result<Running> {
-    let names = (from.pipeline.source_names(), from.pipeline.feature_names());
-    let progress = Arc::new(Progress::new(&names.0, &names.1, from.lanes));
-    progress.epoch.store(from.epoch.0, Relaxed);
-    let stop = Arc::new(AtomicBool::new(false));
-    let (commit, messages) = mpsc::channel(COMMIT_QUEUE);
-    let (current, rows) = mpsc::channel(ONLINE_QUEUE);
-    let (stopping, stopping_seen) = watch::channel(false);
+    let (pipeline, interval) = (from.pipeline.clone(), from.checkpoint_interval);
+    let parts = assemble(from, QUEUES)?;
+    let Parts { ingest, lanes, committer, online, messages, progress, .. } = parts;
     let (requests, requested) = mpsc::channel(8);
-    let mut threads = Vec::new();
-    let mut homes = KeyHomes::new(from.pipeline.groups.clone());
-    for (id, snapshot) in &from.state {
-        let source = from.pipeline.groups[id.group].source;
-        homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
+    let (mut lane_threads, mut sources) = (Vec::new(), Vec::new());
+    for task in lanes {
+        let thread = std::thread::Builder::new().name(format!("lane-{}", task.index));
+        lane_threads.push(thread.spawn(move || task.run())?);
     }
-    let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
-    let (work, questions) =
-        spawn_lanes(lanes, &from.pipeline, &commit, &current, &progress, &mut threads)?;
-    let ingest = spawn_sources(
-        from.sources,
-        &from.pipeline,
-        &work,
-        &commit,
-        &progress,
-        &stop,
-        &mut threads,
-    )?;
-    drop((current, work));
-    let online = OnlineTask {
-        targets: from.targets,
-        rows,
-        progress: progress.clone(),
-        generation: from.generation,
-        stopping: stopping_seen,
-        commit: commit.downgrade(),
-        written: HashMap::new(),
-        reseed: Reseed::new(ingest.clone()),
-    };
-    drop(commit);
-    let committer = CommitterStart {
-        pipeline: from.pipeline.clone(),
-        lanes: from.lanes,
-        ingest,
-        progress: progress.clone(),
-        generation: from.generation,
-        epoch: from.epoch,
-        parked: from.parked,
-        homes,
-        at_end: from.at_end,
-    };
-    let (outputs, checkpoints) = (from.outputs, from.checkpoints);
-    let stores = Stores { outputs, checkpoints, chain: Chain::default() };
-    let committer = Committer::new(committer, stores);
-    let committer = committer.run(messages, requested, from.checkpoint_interval);
+    for task in ingest {
+        let name = format!("source-{}", pipeline.sources[task.number].def.name);
+        sources.push(std::thread::Builder::new().name(name).spawn(move || task.run())?);
+    }
     Ok(Running {
-        pipeline: from.pipeline,
+        pipeline,
         progress,
         requests,
-        questions,
+        questions: parts.questions,
         ends: Mutex::new(Some(Ends {
-            threads,
-            online: tokio::spawn(online.run()),
-            committer: tokio::spawn(committer),
-        })),
-        stopping,
-        stop,
-    })
-}
-
-/// Lanes with their part of the saved state: tables go where their shard lives now.
-fn restored_lanes(
-    pipeline: &Pipeline,
-    count: usize,
-    state: &[(CellId, Snapshot)],
-) -> Result<Vec<Lane>> {
-    let mut lanes = Vec::with_capacity(count);
-    for index in 0..count {
-        let mut lane = Lane::new(pipeline.groups.clone());
-        for (id, snapshot) in state {
-            if pipeline.groups[id.group].by_partition {
-                if id.partition as usize % count == index {
-                    lane.restore(*id, snapshot)?;
-                }
-                continue;
-            }
-            let mine = |shard: &Shard| match shard {
-                Shard::KeyGroup(group) => lane_of(*group, count) == index,
-                Shard::Partition(_) => index == 0,
-            };
-            let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-            // Where partitions were kept apart before, their keys go to the lanes of their groups.
-            let id = CellId { group: id.group, partition: 0 };
-            lane.restore(id, &Snapshot { tables, ..snapshot.clone() })?;
-        }
-        lanes.push(lane);
-    }
-    assert!(count <= KEY_GROUPS, "more lanes than key groups");
-    Ok(lanes)
-}
-
-type LaneEnds = (Vec<Sender<LaneMessage>>, Vec<Sender<Question>>);
-
-fn spawn_lanes(
-    lanes: Vec<Lane>,
-    pipeline: &Pipeline,
-    commit: &mpsc::Sender<CommitMessage>,
-    online: &mpsc::Sender<CurrentRows>,
-    progress: &Arc<Progress>,
-    threads: &mut Vec<JoinHandle<()>>,
-) -> Result<LaneEnds> {
-    let (mut work_ends, mut question_ends) = (Vec::new(), Vec::new());
-    for (index, lane) in lanes.into_iter().enumerate() {
-        let (work_end, work) = crossbeam_channel::bounded(LANE_QUEUE);
-        let (question_end, questions) = crossbeam_channel::unbounded();
-        let sources: BTreeSet<usize> = (0..pipeline.sources.len()).collect();
-        let task = LaneTask {
-            index,
-            lane,
-            work,
-            questions,
-            commit: commit.clone(),
-            online: online.clone(),
-            progress: progress.clone(),
             sources,
-        };
-        let thread = std::thread::Builder::new().name(format!("lane-{index}"));
-        threads.push(thread.spawn(move || task.run())?);
-        work_ends.push(work_end);
-        question_ends.push(question_end);
-    }
-    Ok((work_ends, question_ends))
-}
-
-fn spawn_sources(
-    sources: Vec<OpenSource>,
-    pipeline: &Pipeline,
-    lanes: &[Sender<LaneMessage>],
-    commit: &mpsc::Sender<CommitMessage>,
-    progress: &Arc<Progress>,
-    stop: &Arc<AtomicBool>,
-    threads: &mut Vec<JoinHandle<()>>,
-) -> Result<Vec<Sender<Control>>> {
-    let mut controls = Vec::new();
-    for (number, open) in sources.into_iter().enumerate() {
-        let (control_end, control): (_, Receiver<Control>) = crossbeam_channel::unbounded();
-        let of = &pipeline.sources[number];
-        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
-        progress.sources[number].set_targets(targets);
-        progress.sources[number].lag.set_starts(&open.starts);
-        let task = IngestTask {
-            number,
-            source: open.source,
-            intake: open.intake,
-            groups: pipeline.groups.clone(),
-            own: of.groups.clone(),
-            lanes: lanes.to_vec(),
-            commit: commit.clone(),
-            control,
-            archive: of.def.options.archive,
-            until: open.until,
-            progress: progress.clone(),
-            stop: stop.clone(),
-            rate: open.rate,
-            hold: open.hold,
-        };
-        let thread = std::thread::Builder::new().name(format!("source-{}", of.def.name));
-        threads.push(thread.spawn(move || task.run())?);
-        controls.push(control_end);
-    }
-    Ok(controls)
+            online: tokio::spawn(online.run()),
+            committer: tokio::spawn(committer.run(messages, requested, interval)),
+        })),
+        lanes: Mutex::new(lane_threads),
+        stopping: parts.stopping,
+        stop: parts.stop,
+    })
 }
 
 impl Running {
@@ -305,17 +94,20 @@ impl Running {
 
     /// Waits for the end, once: the last epoch, or why the engine failed.
     pub async fn wait(&self) -> Result<Epoch> {
+        let settled = self.settled().await;
+        let left = self.leave().await;
+        settled.and_then(|epoch| left.map(|()| epoch))
+    }
+
+    /// Waits until everything read is committed and written, once; the lanes go on answering
+    /// from what they hold until they may [`leave`](Self::leave).
+    pub async fn settled(&self) -> Result<Epoch> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(ends) = ends else { return Err(gone()) };
         let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);
-        let joined = tokio::task::spawn_blocking(move || {
-            // Every thread is joined, also behind one that panicked.
-            let ended: Vec<bool> = ends.threads.into_iter().map(|t| t.join().is_ok()).collect();
-            ended.into_iter().all(|well| well)
-        });
-        let all_well = joined.await.unwrap_or(false);
+        let all_well = joined(ends.sources).await;
         // Its queue is closed now; what it still holds is written or reported.
         let written = ends.online.await.is_ok();
         match result {
@@ -323,6 +115,19 @@ impl Running {
             Ok(Err(error)) => Err(error),
             Ok(Ok(_)) => Err(Error::internal("a thread of the engine panicked")),
             Err(panic) => Err(Error::internal(format!("the committer panicked: {panic}"))),
+        }
+    }
+
+    /// Ends the lanes: no question is answered any more.
+    pub async fn leave(&self) -> Result<()> {
+        for lane in &self.questions {
+            // One that has failed is gone already.
+            let _ = lane.send(Question::Leave);
+        }
+        let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        match joined(lanes).await {
+            true => Ok(()),
+            false => Err(Error::internal("a lane of the engine panicked")),
         }
     }
 
@@ -383,6 +188,15 @@ impl Running {
         }
         Ok(all)
     }
+}
+
+/// Joins threads, also those behind one that panicked; whether all ended well.
+async fn joined(threads: Vec<JoinHandle<()>>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        let ended: Vec<bool> = threads.into_iter().map(|t| t.join().is_ok()).collect();
+        ended.into_iter().all(|well| well)
+    });
+    joined.await.unwrap_or(false)
 }
 
 /// The error of a question to an engine that is no more.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
@@ -63,6 +63,8 @@ pub enum Question {
     },
     /// Result rows of all keys of a group at one time.
     ProbeAll { group: usize, at: EventTime, reply: oneshot::Sender<Result<Vec<RecordBatch>>> },
+    /// Nobody will ask any more.
+    Leave,
 }
 
 /// From lanes and ingest threads to the committer.
@@ -169,50 +171,63 @@ pub fn stopped() -> Error {
 }
 
 impl LaneTask {
-    /// Runs until every source has ended; a failure is reported to the committer.
+    /// Runs until every source has ended, and answers questions until it is told to leave. A
+    /// failure is reported to the committer and ends both.
     pub fn run(mut self) {
-        let result = self.work_loop();
-        if let Err(error) = result {
-            let who = format!("lane {}", self.index);
-            let _ = self.commit.blocking_send(CommitMessage::Failed { who, error });
+        match self.work_loop() {
+            Ok(true) => {}
+            // Questions asked meanwhile are dropped: their callers see a closed channel.
+            Ok(false) => return,
+            Err(error) => {
+                let who = format!("lane {}", self.index);
+                let _ = self.commit.blocking_send(CommitMessage::Failed { who, error });
+                return;
+            }
         }
-        // Questions asked meanwhile are dropped: their callers see a closed channel.
+        let Self { lane, questions, commit, online, work, .. } = self;
+        // Who reads from these waits for their end.
+        drop((commit, online, work));
+        while let Ok(question) = questions.recv() {
+            if !answer(&lane, question) {
+                return;
+            }
+        }
     }
 
-    fn work_loop(&mut self) -> Result<()> {
+    /// Whether questions are welcome after it.
+    fn work_loop(&mut self) -> Result<bool> {
         while !self.sources.is_empty() {
             crossbeam_channel::select! {
                 recv(self.questions) -> question => match question {
-                    Ok(question) => self.answer(question),
-                    Err(_) => return Ok(()),
+                    Ok(question) => {
+                        if !answer(&self.lane, question) {
+                            return Ok(false);
+                        }
+                    }
+                    Err(_) => return Ok(false),
                 },
                 recv(self.work) -> message => match message {
                     Ok(message) => self.handle(message)?,
-                    Err(_) => return Ok(()),
+                    Err(_) => return Ok(true),
                 },
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn answer_waiting(&self) {
-        loop {
-            match self.questions.try_recv() {
-                Ok(question) => self.answer(question),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
+    /// Handles one waiting message; false if there was none.
+    pub fn turn(&mut self) -> Result<bool> {
+        self.answer_waiting();
+        match self.work.try_recv() {
+            Ok(message) => self.handle(message).map(|()| true),
+            Err(_) => Ok(false),
         }
     }
 
-    fn answer(&self, question: Question) {
-        // A caller that went away is no error.
-        match question {
-            Question::Probe { cell, keys, times, bound, reply } => {
-                let _ = reply.send(self.lane.probe(cell, &keys, &times, bound));
-            }
-            Question::ProbeAll { group, at, reply } => {
-                let _ = reply.send(self.lane.probe_all(group, at));
-            }
+    fn answer_waiting(&self) {
+        while let Ok(question) = self.questions.try_recv() {
+            // Told to leave before its work has ended, it finds its channels closed soon.
+            answer(&self.lane, question);
         }
     }
 
@@ -269,4 +284,18 @@ impl LaneTask {
         self.progress.state_bytes[self.index].store(self.lane.state_bytes() as u64, Relaxed);
         self.progress.keys[self.index].store(self.lane.key_count() as u64, Relaxed);
     }
+}
+
+/// Answers; false if nobody will ask any more. A caller that went away is no error.
+fn answer(lane: &Lane, question: Question) -> bool {
+    match question {
+        Question::Probe { cell, keys, times, bound, reply } => {
+            let _ = reply.send(lane.probe(cell, &keys, &times, bound));
+        }
+        Question::ProbeAll { group, at, reply } => {
+            let _ = reply.send(lane.probe_all(group, at));
+        }
+        Question::Leave => return false,
+    }
+    true
 }

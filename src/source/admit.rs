@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::source::{ColumnKind, MetadataField, SourceDef};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::format::dead_letter::{DeadLetter, DeadLetterBuilder};
 use crate::format::rejection::{Reason, Rejection};
 use crate::model::batch::timestamp_type;
@@ -257,7 +258,7 @@ impl Admission {
         let mut judge = Judge {
             delay_us: self.def.watermark.delay_us,
             max_future_us: self.def.options.max_future_us,
-            stream: self.judgement == Judgement::Stream,
+            stream: self.judgement == Judgement::Stream && !failpoint::broken("admit late rows"),
             kept: Vec::with_capacity(index.len()),
             refused: Vec::new(),
         };

@@ -1,13 +1,13 @@
 //! From the definitions of a home and its last checkpoint to a running engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
-use crate::catalog::source::{Connector, SourceDef};
+use crate::catalog::source::SourceDef;
 use crate::checkpoint::home::HomeLock;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
@@ -24,17 +24,16 @@ use crate::offline::layout::{DayOf, segment};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
 use crate::online::redis::RedisStore;
-use crate::online::store::{Mark, OnlineFeature, OnlineStore};
+use crate::online::store::{OnlineFeature, OnlineStore};
+use crate::runtime::assemble::{OpenSource, Opening, Start};
 use crate::runtime::committer::Stop;
 use crate::runtime::online::Target;
 use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
-use crate::runtime::saved::{self, Parked};
-use crate::runtime::supervisor::{OpenSource, Running, Start, start};
-use crate::source::admit::Judgement;
+use crate::runtime::resume::{Owner, Resume, resume};
+use crate::runtime::saved;
+use crate::runtime::supervisor::{Running, start};
 use crate::source::dead_topic::DeadTopic;
-use crate::source::growth::resume;
-use crate::source::intake::Intake;
 use crate::source::open::open_source;
 
 /// A running engine and its right to the home.
@@ -82,43 +81,28 @@ impl LocalEngine {
         let planned = self.planned(&catalog, options, recovered.as_ref())?;
         let pipeline = Arc::new(Pipeline::build(planned)?);
         refuse_ended(&pipeline, recovered.as_ref())?;
-        let before = recovered.as_ref().map_or(Epoch(0), Recovered::epoch);
-        let defined = |name: &str| catalog.source(name).is_ok();
-        let parked = recovered.as_ref().map(|r| Parked::of(&r.manifest, &pipeline, defined));
         let targets = online_targets(&pipeline).await?;
-        let marks = marks(&targets).await?;
-        let newest = marks.values().map(|mark| mark.generation).max().unwrap_or(0);
-        let saved = recovered.as_ref().map_or(0, |r| r.manifest.generation);
-        let generation = newest.max(saved) + 1;
-        let sources = open_sources(&pipeline, recovered.as_ref(), options.until, &marks).await?;
-        let epoch = before.next();
-        // From here on no other engine can commit to these checkpoints.
-        let manifest = recovered.as_ref().map(|r| &r.manifest);
-        let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
-        checkpoints
-            .commit(saved::taken_over(manifest, epoch, generation, &pipeline, starts)?)
-            .await?;
-        for target in targets.values() {
-            target.store.claim(&target.feature, generation).await?;
-        }
-        let mut outputs = self.outputs(&pipeline, before, generation).await?;
-        let restored = match &recovered {
-            Some(recovered) => saved::restore(recovered, &pipeline).await?,
-            None => saved::Restored::default(),
+        let from = Resume {
+            pipeline: pipeline.clone(),
+            checkpoints: &mut checkpoints,
+            recovered: recovered.as_ref(),
+            targets: &targets,
+            defined: &|name: &str| catalog.source(name).is_ok(),
         };
-        for (id, rows) in &restored.carried {
-            outputs.take(*id, rows)?;
-        }
-        self.record_starts(catalog, &pipeline, &sources)?;
+        let open =
+            async |held| open_sources(&pipeline, recovered.as_ref(), options.until, held).await;
+        let outputs = async |owner| self.outputs(&pipeline, owner).await;
+        let resumed = resume(from, open, outputs).await?;
+        self.record_starts(catalog, &pipeline, &resumed.sources)?;
         let running = start(Start {
             targets,
-            sources,
-            state: restored.cells,
-            outputs,
+            sources: resumed.sources,
+            state: resumed.state,
+            outputs: resumed.outputs,
             checkpoints,
-            epoch,
-            parked: parked.unwrap_or_default(),
-            generation,
+            epoch: resumed.epoch,
+            parked: resumed.parked,
+            generation: resumed.generation,
             lanes: lanes(options),
             checkpoint_interval: checkpoint_interval(options, &pipeline),
             at_end: options.until.map(|until| match until {
@@ -186,12 +170,8 @@ impl LocalEngine {
         planned.collect()
     }
 
-    async fn outputs(
-        &self,
-        pipeline: &Pipeline,
-        committed: Epoch,
-        generation: u64,
-    ) -> Result<Outputs> {
+    async fn outputs(&self, pipeline: &Pipeline, owner: Owner) -> Result<Outputs> {
+        let Owner { generation, committed } = owner;
         // No two engines ever write a file of one name.
         let writer = format!("g{generation}");
         let mut outputs = Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
@@ -299,46 +279,18 @@ async fn open_sources(
     pipeline: &Arc<Pipeline>,
     recovered: Option<&Recovered>,
     until: Option<Until>,
-    marks: &HashMap<usize, Mark>,
+    held: Vec<Vec<Position>>,
 ) -> Result<Vec<OpenSource>> {
     let mut opened = Vec::new();
-    for (number, of) in pipeline.sources.iter().enumerate() {
-        let hold = held(pipeline, number, marks);
+    for (of, hold) in pipeline.sources.iter().zip(held) {
         let def = of.def.clone();
-        let state = match recovered {
-            Some(recovered) => saved::admission(&recovered.manifest, &def.name)?,
-            None => None,
-        };
         let compute = super::definitions::compute(&def)?;
         let manifest = recovered.map(|recovered| recovered.manifest.clone());
         // Sources block: they have a thread of their own, also while they are opened.
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
-            let mut source = open_source(&def, None)?;
-            let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
-            if let Some(manifest) = &manifest {
-                saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
-            }
-            let admission = intake.admission_mut();
-            let starts = resume(&def, source.as_mut(), admission, state.as_ref())?;
-            let until = match until {
-                Some(_) => Some(source.ends()?),
-                None => None,
-            };
-            // What is there now must be read before the engine is ready. Files have no cheap end.
-            let targets = match def.options.connector {
-                Connector::Kafka => source.ends()?,
-                Connector::File | Connector::Datagen => Vec::new(),
-            };
-            // Beyond the end there is nothing to wait for: the log has been cut.
-            let within = |position: &Position| {
-                let end = targets.iter().find(|end| end.partition == position.partition);
-                let offset = end.map_or(position.offset, |end| end.offset.min(position.offset));
-                Position { offset, ..*position }
-            };
-            let hold = hold.iter().map(within).collect();
-            source.seek(&starts)?;
-            let rate = def.options.datagen_rate;
-            Ok(OpenSource { source, intake, until, rate, starts, targets, hold })
+            let source = open_source(&def, None)?;
+            let (manifest, until_end) = (manifest.as_ref(), until.is_some());
+            OpenSource::open(source, Opening { def, compute, manifest, until_end, hold })
         });
         let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
         opened.push(open?);
@@ -346,32 +298,10 @@ async fn open_sources(
     Ok(opened)
 }
 
-/// What the stores remember of earlier writers, by number of the feature.
-async fn marks(targets: &HashMap<usize, Target>) -> Result<HashMap<usize, Mark>> {
-    let mut marks = HashMap::new();
-    for (number, target) in targets {
-        if let Some(mark) = target.store.mark(&target.feature).await? {
-            marks.insert(*number, mark);
-        }
-    }
-    Ok(marks)
-}
-
-/// The newest positions of a source that its features' stores may hold rows up to.
-fn held(pipeline: &Pipeline, source: usize, marks: &HashMap<usize, Mark>) -> Vec<Position> {
-    let own = marks.iter().filter(|(feature, _)| pipeline.features[**feature].source == source);
-    let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
-    for (partition, offset) in own.flat_map(|(_, mark)| &mark.positions) {
-        let known = newest.entry(*partition).or_insert(*offset);
-        *known = (*known).max(*offset);
-    }
-    newest.into_iter().map(|(partition, offset)| Position { partition, offset }).collect()
-}
-
 /// Where current values are written, by number of the feature; one connection per URL.
-async fn online_targets(pipeline: &Pipeline) -> Result<HashMap<usize, Target>> {
+async fn online_targets(pipeline: &Pipeline) -> Result<BTreeMap<usize, Target>> {
     let mut stores: BTreeMap<String, Arc<dyn OnlineStore>> = BTreeMap::new();
-    let mut targets = HashMap::new();
+    let mut targets = BTreeMap::new();
     for (number, feature) in pipeline.features.iter().enumerate() {
         let OnlineStoreDef::Redis(url) = &feature.def.options.online else { continue };
         let store = match stores.get(url) {

@@ -1,0 +1,291 @@
+//! Simulation: an engine is moved in random order, dies at random changes of files and at random
+//! moves, its store of current values forgets everything or does not answer; at the end every
+//! output is what the log says. `SKEWLESS_SEEDS=from..to` runs others than the first fifty.
+
+use std::process::Command;
+
+use arrow::array::TimestampMicrosecondArray;
+use arrow::util::display::array_value_to_string;
+
+use super::oracle::{Made, SECOND, judge};
+use super::world::{Log, World};
+use super::{Move, Steps};
+use crate::model::time::EventTime;
+use crate::offline::faulty::{Death, Fuse};
+
+const SQL: &str = "
+CREATE SOURCE events (
+    user_id BIGINT NOT NULL, amount BIGINT, event_time TIMESTAMP NOT NULL,
+    WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds'
+) WITH ('connector' = 'kafka', 'topic' = 'events', 'properties.bootstrap.servers' = 'nowhere:1',
+        'format' = 'json', 'history' = 's3://world/history/', 'archive' = 'true' PARTITIONED);
+CREATE FEATURE recent WITH ('online' = 'redis://nowhere/') AS
+SELECT user_id, COUNT(*) OVER w AS n, SUM(amount) OVER w AS s, MAX(amount) OVER w AS m
+FROM events WINDOW w AS (PARTITION BY user_id ORDER BY event_time
+    RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND CURRENT ROW);
+CREATE FEATURE ever WITH ('online' = 'redis://nowhere/') AS
+SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time) AS n,
+       SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time
+                         ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS s
+FROM events;
+CREATE FEATURE windows WITH ('online' = 'redis://nowhere/') AS
+SELECT user_id, window_end, COUNT(*) AS n, SUM(amount) AS s
+FROM TUMBLE(events, event_time, INTERVAL '4 seconds') GROUP BY user_id, window_end;
+";
+
+/// Knuth's 64-bit linear congruential generator (The Art of Computer Programming, vol. 2, 3.3.4).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A log with disorder within and beyond the delay, broken messages and clocks that run ahead.
+fn make_log(dice: &mut Dice, by_user: bool) -> Vec<Vec<(Made, i64)>> {
+    let partitions = 1 + dice.below(3);
+    let mut log = vec![Vec::new(); partitions];
+    let start = 1_772_000_000 * SECOND;
+    for i in 0..(40 + dice.below(120)) as i64 {
+        let user = dice.below(5) as i64;
+        let now = start + i * SECOND / 2;
+        let made = match dice.below(20) {
+            0 => Made::Broken,
+            1 => Made::Event { user, amount: 1, time: now + 7_200 * SECOND },
+            2 => Made::Event { user, amount: 2, time: now - 30 * SECOND },
+            _ => {
+                let time = now - dice.below(4) as i64 * SECOND;
+                Made::Event { user, amount: dice.below(50) as i64 - 10, time }
+            }
+        };
+        let partition = if by_user { user as usize } else { dice.below(64) } % partitions;
+        log[partition].push((made, now));
+    }
+    log
+}
+
+fn messages(log: &[Vec<(Made, i64)>]) -> Log {
+    let text = |made: &Made| match made {
+        Made::Broken => b"{\"user_id\":".to_vec(),
+        Made::Event { user, amount, time } => format!(
+            "{{\"user_id\":{user},\"amount\":{amount},\"event_time\":\"{}\"}}",
+            EventTime(*time)
+        )
+        .into_bytes(),
+    };
+    let partition = |all: &Vec<(Made, i64)>| all.iter().map(|(m, at)| (text(m), *at)).collect();
+    Log { partitions: log.iter().map(partition).collect(), visible: vec![0; log.len()] }
+}
+
+fn time_text(time: i64) -> String {
+    let array = TimestampMicrosecondArray::from(vec![time]).with_timezone("UTC");
+    array_value_to_string(&array, 0).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Makes some moves; false if the process died.
+fn live(world: &World, steps: &mut Steps, fuse: &Fuse, dice: &mut Dice, moves: usize) -> bool {
+    for _ in 0..moves {
+        if dice.one_in(6) {
+            let mut log = world.log.lock().unwrap();
+            let partition = dice.below(log.partitions.len());
+            let visible = log.visible[partition] + dice.below(8);
+            log.visible[partition] = visible.min(log.partitions[partition].len());
+        }
+        if dice.one_in(300) {
+            world.values.lock().unwrap().forget();
+        }
+        if dice.one_in(1_500) {
+            world.values.lock().unwrap().failures = 1;
+        }
+        let all = steps.moves();
+        let chosen = match all[dice.below(all.len())] {
+            // An epoch takes a while to write, and checkpoints are not that frequent.
+            Move::Tick | Move::Write | Move::Look if !dice.one_in(4) => continue,
+            chosen => chosen,
+        };
+        match steps.step(chosen) {
+            Ok(()) => {}
+            Err(_) if fuse.blown() => return false,
+            Err(error) => panic!("{chosen:?}: {error}"),
+        }
+        assert!(steps.conserved(), "read = admitted + late + future + rejected");
+    }
+    !dice.one_in(2)
+}
+
+/// One simulation; what it did as a number, or what went wrong.
+fn simulate(seed: u64) -> Result<u64, String> {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66);
+    let by_user = dice.one_in(3);
+    let made = make_log(&mut dice, by_user);
+    let option = if by_user { ", 'partitioned.by' = 'user_id'" } else { "" };
+    let sql = SQL.replace(" PARTITIONED", option);
+    let mut world = World::new(&sql, messages(&made), seed);
+    let mut runtime = runtime();
+    let mut trace = seed;
+    for life in 0..2 + dice.below(4) {
+        let death = [Death::Before, Death::Halfway, Death::After][dice.below(3)];
+        let at = if life == 0 { 8 + dice.below(80) } else { dice.below(80) };
+        let fuse = Fuse::new(at, death);
+        let start = match runtime.block_on(world.start(&fuse, 1 + dice.below(3))) {
+            Ok(start) => start,
+            Err(_) if fuse.blown() => continue,
+            Err(error) => return Err(format!("recovery: {error}")),
+        };
+        let mut steps = Steps::new(start, runtime).map_err(|e| e.to_string())?;
+        let moves = 50 + dice.below(700);
+        live(&world, &mut steps, &fuse, &mut dice, moves);
+        trace = trace.rotate_left(7) ^ steps.trace();
+        runtime = steps.kill();
+    }
+    world.log.lock().unwrap().show_all();
+    let fuse = Fuse::new(usize::MAX >> 1, Death::Before);
+    let start = runtime.block_on(world.start(&fuse, 2)).map_err(|e| format!("end: {e}"))?;
+    let mut steps = Steps::new(start, runtime).map_err(|e| e.to_string())?;
+    let ends = world.log.lock().unwrap().visible.clone();
+    steps.read_to(&ends).map_err(|e| e.to_string())?;
+    if dice.one_in(3) {
+        world.values.lock().unwrap().forget();
+    }
+    steps.finish().map_err(|e| e.to_string())?;
+    trace ^= steps.trace();
+    let runtime = steps.kill();
+    trace ^= xxhash_rust::xxh3::xxh3_64(runtime.block_on(world.listing()).as_bytes());
+    let wrong = runtime.block_on(differences(&world, &made));
+    match wrong.as_slice() {
+        [] => Ok(trace),
+        all => Err(all.join("\n")),
+    }
+}
+
+/// Everything that is not as the log says.
+async fn differences(world: &World, made: &[Vec<(Made, i64)>]) -> Vec<String> {
+    let expected = judge(made);
+    let pairs = [
+        (
+            "recent",
+            world.finals("recent", &["user_id", "event_time", "n", "s", "m"]).await,
+            expected.recent_rows(time_text),
+        ),
+        (
+            "ever",
+            world.finals("ever", &["user_id", "event_time", "n", "s"]).await,
+            expected.ever_rows(time_text),
+        ),
+        (
+            "windows",
+            world.finals("windows", &["user_id", "window_end", "n", "s"]).await,
+            expected.window_rows(time_text),
+        ),
+        (
+            "archive",
+            world.published("history", &["_partition", "_offset"]).await,
+            expected.archive.clone(),
+        ),
+        (
+            "dead letters",
+            world.published("dead", &["partition", "offset", "reason"]).await,
+            expected.dead.clone(),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, found, expected) in pairs {
+        if found != expected {
+            let lost = expected.iter().filter(|row| !found.contains(row)).count();
+            let strange = found.iter().filter(|row| !expected.contains(row)).count();
+            let (found, expected) = (found.len(), expected.len());
+            wrong.push(format!(
+                "{name}: {found} rows, expected {expected}; {lost} lost, {strange} strange"
+            ));
+        }
+    }
+    let values = world.values.lock().unwrap();
+    wrong.extend(values.complaints.iter().cloned());
+    let held = values.held.iter().map(|(id, held)| (id.clone(), (held.as_of, held.values.clone())));
+    let held: std::collections::BTreeMap<_, _> = held.collect();
+    for (id, value) in expected.current() {
+        if held.get(&id) != Some(&value) {
+            wrong.push(format!("{id:?} online: {:?}, expected {value:?}", held.get(&id)));
+        }
+    }
+    wrong
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("SKEWLESS_SEEDS") else { return 0..50 };
+    let (from, to) = text.split_once("..").expect("SKEWLESS_SEEDS=from..to");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[test]
+fn dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees() {
+    let failed: Vec<String> = seeds()
+        .filter_map(|seed| Some(format!("seed {seed}: {}", simulate(seed).err()?)))
+        .collect();
+    assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [3, 11, 42] {
+        assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
+    }
+    assert_ne!(simulate(3), simulate(4));
+}
+
+/// Every rule that can be broken, and the test that notices.
+const NOTICED: &[(&str, &str)] = &[
+    ("admit late rows", SIMULATION),
+    ("publish before the manifest", SIMULATION),
+    ("keep what was not committed", SIMULATION),
+    ("forget carried rows", SIMULATION),
+    ("rows behind the barrier belong to this epoch", SIMULATION),
+    ("restart without the admission state", SIMULATION),
+    ("restart one record later", SIMULATION),
+    ("restart one record earlier", SIMULATION),
+    ("write older values over newer ones", SIMULATION),
+    ("write online at once after a restart", SIMULATION),
+    ("reuse the generation", SIMULATION),
+    ("watermark of the fastest partition", SIMULATION),
+    ("do not fill an empty store", SIMULATION),
+    ("trust the stores after a restart", SIMULATION),
+    (
+        "believe every manifest",
+        "checkpoint::manifest::tests::every_truncation_and_every_flipped_bit_is_detected",
+    ),
+    (
+        "believe every state file",
+        "checkpoint::store::tests::\
+         damaged_state_is_passed_over_only_when_nothing_of_its_epoch_is_visible",
+    ),
+];
+const SIMULATION: &str =
+    "runtime::step::tests::dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees";
+
+#[test]
+fn every_rule_that_is_broken_on_purpose_turns_a_test_red() {
+    let rules: Vec<&str> = NOTICED.iter().map(|(rule, _)| *rule).collect();
+    assert_eq!(rules, crate::failpoint::RULES, "every rule has the test that notices");
+    let program = std::env::current_exe().unwrap();
+    let passes = |rule: &str, test: &str| {
+        let mut command = Command::new(&program);
+        command.args(["--exact", test]).env("SKEWLESS_SABOTAGE", rule);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("running 1 test"), "no test '{test}'");
+        output.status.success()
+    };
+    let unnoticed: Vec<_> = NOTICED.iter().filter(|(rule, test)| passes(rule, test)).collect();
+    assert!(unnoticed.is_empty(), "broken, and no test noticed: {unnoticed:?}");
+}
