@@ -48,6 +48,7 @@ pub struct HavingWindow {
     interner: Interner,
     index: KeyIndex,
     keys: Vec<Passed>,
+    rows_held: usize,
     current: bool,
     touched: Vec<u32>,
 }
@@ -78,6 +79,7 @@ impl HavingWindow {
             interner: Interner::default(),
             index: KeyIndex::new(&spec.key_types)?,
             keys: Vec::new(),
+            rows_held: 0,
             current,
             touched: Vec::new(),
         })
@@ -116,6 +118,7 @@ impl HavingWindow {
         for (slot, row) in slots.iter().zip(words.chunks_exact(self.layout.stride())) {
             self.keys[*slot as usize].rows.extend(row);
         }
+        self.rows_held += slots.len();
         Ok(slots)
     }
 
@@ -126,7 +129,9 @@ impl HavingWindow {
             let rows = &mut self.keys[*slot as usize].rows;
             let before = |row: &[u64]| (row[0] as i64) < horizon;
             let newest = rows.partition_point(stride, 0, before).saturating_sub(1);
-            self.layout.release(rows.before(stride, newest), &mut self.interner);
+            let gone = rows.before(stride, newest);
+            self.rows_held -= gone.len() / stride;
+            self.layout.release(gone, &mut self.interner);
             rows.drop_before(stride, newest);
         }
     }
@@ -424,7 +429,7 @@ impl Operator for HavingWindow {
     }
 
     fn state_bytes(&self) -> usize {
-        let kept: usize = self.keys.iter().map(|key| key.rows.capacity() * 8).sum();
+        let kept = self.rows_held * self.layout.stride() * 3 / 2 * 8;
         let fixed = self.keys.len() * size_of::<Passed>() + self.index.size_bytes();
         self.inner.state_bytes() + kept + fixed + self.interner.size_bytes()
     }

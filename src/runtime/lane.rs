@@ -202,8 +202,13 @@ impl Lane {
         cell.operator.restore(snapshot)
     }
 
-    pub fn state_bytes(&self) -> usize {
-        self.cells.values().map(|cell| cell.operator.state_bytes()).sum()
+    /// Estimate of the bytes held, by group.
+    pub fn state_bytes(&self) -> Vec<usize> {
+        let mut bytes = vec![0; self.groups.len()];
+        for (id, cell) in &self.cells {
+            bytes[id.group] += cell.operator.state_bytes();
+        }
+        bytes
     }
 
     pub fn key_count(&self) -> usize {

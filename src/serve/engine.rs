@@ -166,6 +166,9 @@ pub trait Engine: Send + Sync + 'static {
     /// statement.
     async fn define(&self, statements: &[Statement]) -> Result<Vec<String>>;
 
+    /// Begins to write every current value of a feature to its online store.
+    async fn rebuild(&self, feature: &str) -> Result<()>;
+
     /// What `skewless status` prints.
     fn status(&self) -> serde_json::Value;
 

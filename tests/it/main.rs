@@ -9,6 +9,8 @@
 //! | `training` | training sets and ASOF joins |
 //! | `serving` | HTTP of a running engine |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
+//! | `stopping` | signals, memory, who may write checkpoints, stores filled again |
+//! | `formats` | checkpoints of earlier versions |
 //! | `proxy` | a bad network between a client and a broker |
 //! | `command` | the binary as a person uses it: help, exit codes, statements, piped REPL |
 
@@ -22,10 +24,12 @@
 mod command;
 mod docs;
 mod faults;
+mod formats;
 mod pipeline;
 mod poll;
 mod proxy;
 mod restart;
 mod serving;
+mod stopping;
 mod tidy;
 mod training;

@@ -211,6 +211,14 @@ impl Engine for Served {
         Err(super::definitions::while_running(pid))
     }
 
+    async fn rebuild(&self, feature: &str) -> Result<()> {
+        let Some(number) = self.numbers.get(feature) else {
+            return Err(no_such_feature(self, feature));
+        };
+        super::rebuild::check_store(&self.running.pipeline.features[*number].def)?;
+        self.running.write_all(*number).await
+    }
+
     fn status(&self) -> serde_json::Value {
         let home = self.local.home.path().display().to_string();
         super::status::running_status(&self.running, &home)
