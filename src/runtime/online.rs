@@ -79,8 +79,13 @@ impl OnlineTask {
                     let Some(current) = current else { return };
                     self.put(&current).await;
                 }
-                _ = look.tick(), if !self.targets.is_empty() => {
-                    if let Err(error) = self.look().await {
+                _ = look.tick(), if !self.targets.is_empty() && !self.given_up => {
+                    let stopping = self.stopping.clone();
+                    let looked = tokio::select! {
+                        looked = self.look() => looked,
+                        () = out_of_time(stopping) => Ok(()),
+                    };
+                    if let Err(error) = looked {
                         self.fail(error).await;
                     }
                 }

@@ -4,7 +4,7 @@
 //! final rows that equal a backfill bit for bit.
 //!
 //! A change of the manifest's or a state file's layout gets a new number there, the old one stays
-//! readable, and a new fixture is added (`docs/architecture.md`, "Formats"):
+//! readable, and a new fixture is added (`docs/checkpoints.md`, "Formats"):
 //! `SKEWLESS_WRITE_FIXTURE=tests/fixtures/NAME cargo test --test it -- formats`.
 
 use std::path::{Path, PathBuf};
