@@ -42,3 +42,15 @@ SELECT user_id,
 FROM actions
 WINDOW w30d AS (PARTITION BY user_id ORDER BY event_time
                 RANGE BETWEEN INTERVAL '30' DAY PRECEDING AND CURRENT ROW);
+
+CREATE FEATURE trending_items
+WITH (
+    'online' = '${REDIS:-embedded}',
+    'description' = 'The ten items that were looked at and bought most in the last hour'
+) AS
+SELECT topn_frequency(item_id, 10) AS items,
+       top1_ratio(item_id)         AS share_of_first,
+       COUNT(DISTINCT user_id)     AS users
+FROM HOP(actions, event_time, INTERVAL '10 minutes', INTERVAL '1 hour')
+WHERE item_id IS NOT NULL
+GROUP BY window_start, window_end;

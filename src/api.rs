@@ -37,8 +37,13 @@ use crate::cli::signal::Stop;
 use crate::error::{Error, Result};
 use crate::sql::parser::parse_statements;
 
+pub use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+
 pub use crate::cli::engine::{Answer, At, Change, Counts, Until};
 pub use crate::model::time::EventTime;
+/// Functions of your own: register them before the first statement that names them, in every
+/// process that opens the home. `plan::registered` has the contract, which `check_function` tries.
+pub use crate::plan::registered::{check as check_function, register_aggregate, register_function};
 
 /// How an engine runs.
 #[derive(Clone, Debug)]
@@ -98,11 +103,11 @@ impl Engine {
     }
 
     /// Makes the CREATE statements of `sql` the definitions: absent ones are added, equal ones
-    /// stay, compatible changes are made; all or nothing. Others than these are kept. Refused
-    /// while an engine runs in the home.
+    /// stay, compatible changes are made; all or nothing. Others than these are kept. An engine
+    /// that runs in the home with HTTP is told; without, see [`Running::define`].
     pub async fn define(&self, sql: &str) -> Result<Vec<Change>> {
         let statements = parse_statements(sql)?;
-        self.local.apply(&statements, ApplyOptions::default()).await
+        Ok(self.local.apply(&statements, ApplyOptions::default()).await?.changes)
     }
 
     /// The rows of one SELECT (or SHOW, DESCRIBE): a source reads its history, a feature its
@@ -173,6 +178,12 @@ impl Running {
     /// The values of one entity now, or at a time the state holds; see [`Engine::get`].
     pub async fn get(&self, feature: &str, key: &[&str], at: Option<EventTime>) -> Result<Answer> {
         self.active.get(&get_options(feature, key, at)).await
+    }
+
+    /// As [`Engine::define`], by this engine: it takes a checkpoint and goes on from there with
+    /// the new definitions; answers are given meanwhile. Returns what was done, line by line.
+    pub async fn define(&self, sql: &str) -> Result<Vec<String>> {
+        self.active.define(&parse_statements(sql)?).await
     }
 
     /// What became of the records read so far.

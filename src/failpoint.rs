@@ -30,6 +30,12 @@ pub const PLACES: &[&str] = &[
     "sink.half_published",
     "sink.before_mark",
     "gc.mid",
+    "file.torn",
+    "file.before_sync",
+    "file.before_link",
+    "file.after_link",
+    "file.before_rename",
+    "file.after_rename",
     "catalog.mid_replace",
 ];
 
@@ -49,6 +55,7 @@ pub const RULES: &[&str] = &[
     "watermark of the fastest partition",
     "do not fill an empty store",
     "trust the stores after a restart",
+    "commit behind the newest epoch",
     "believe every manifest",
     "believe every state file",
 ];

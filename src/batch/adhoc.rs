@@ -20,18 +20,22 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 
 use crate::batch::asof::{AsofPlanner, Named};
+use crate::batch::backfill::{TimeRange, final_rows};
 use crate::batch::history::History;
 use crate::batch::reference::{DEAD_LETTERS_PREFIX, HISTORY_PREFIX, References};
+use crate::batch::windowed::{self, Windowed};
 use crate::catalog::feature::FeatureDef;
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
 use crate::offline::reader;
 use crate::offline::store::Location;
+use crate::plan::bind::{SourceLookup, plan_feature};
 use crate::plan::dataflow::FeaturePlan;
 use crate::plan::session::statement_frame;
 use crate::source::admit::Compute;
 use crate::source::dead_topic;
+use crate::sql::guard::on_big_stack;
 
 /// A source as ad-hoc SQL sees it.
 #[derive(Clone)]
@@ -71,8 +75,12 @@ impl Known {
         &self,
         context: &SessionContext,
         references: &References,
-        statement: Statement,
+        mut statement: Statement,
     ) -> Result<DataFrame> {
+        for windowed in windowed::take(&mut statement) {
+            let table = self.computed(context, &windowed).await?;
+            context.register_table(TableReference::bare(windowed.table), table)?;
+        }
         for name in &references.tables {
             // Other names are aliases of common table expressions, or errors that the planner
             // reports with their place.
@@ -104,6 +112,23 @@ impl Known {
         let names = self.asof_names(context, &references.asof).await?;
         context.register_relation_planner(Arc::new(AsofPlanner { names }))?;
         statement_frame(context, statement).await
+    }
+
+    /// The rows of a SELECT whose windows only operators have.
+    async fn computed(
+        &self,
+        context: &SessionContext,
+        windowed: &Windowed,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let plan = on_big_stack(|| plan_feature(self, &windowed.table, 1, &windowed.query))?;
+        let source =
+            self.sources.get(&plan.source).ok_or_else(|| unknown("source", &plan.source))?;
+        let history = History::find(&source.def, source.compute.clone()).await?;
+        let rows = final_rows(context, &plan, &history, TimeRange::default()).await?;
+        let columns: Vec<usize> =
+            (0..windowed.columns.unwrap_or(plan.schema().fields().len())).collect();
+        let schema = Arc::new(plan.schema().project(&columns)?);
+        Ok(Arc::new(PlanTable { plan: rows, schema }))
     }
 
     async fn history_of(
@@ -160,6 +185,17 @@ impl Known {
         let table = format!("{HISTORY_PREFIX}{name}");
         let location = Location::resolve(url)?;
         reader::register(context, &table, &location, feature.plan.schema().clone()).await
+    }
+}
+
+impl SourceLookup for Known {
+    fn source(&self, name: &str) -> Result<Arc<SourceDef>> {
+        let source = self.sources.get(name).map(|source| source.def.clone());
+        source.ok_or_else(|| Error::usage(format!("no such source: {name}")))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.sources.keys().cloned().collect()
     }
 }
 

@@ -528,4 +528,4 @@ fn joined(left: LogicalPlan, right: &RightSide, matched: Matched) -> DfResult<Lo
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::time::{DAY_US, EventTime};
 use crate::offline::output::{OutputSummary, OutputTarget};
 use crate::offline::parquet_file::Metadata;
-use crate::plan::dataflow::{FeaturePlan, FrameExtent, TimeColumns, WindowSpec};
+use crate::plan::dataflow::{FeaturePlan, FrameExtent, TimeColumns, TrailingSpec, WindowSpec};
 use crate::source::admit::Counts;
 use crate::sql::window::{CalendarUnit, WindowShape};
 
@@ -111,26 +111,33 @@ pub fn metadata(feature: &FeaturePlan) -> Metadata {
 /// How far before its own time a final row looks, µs; `None` = without bound.
 fn reach_us(window: &WindowSpec) -> Option<i64> {
     match window {
-        WindowSpec::Group(spec) => match &spec.shape {
-            WindowShape::Grid { size_us, .. } | WindowShape::Cumulate { size_us, .. } => {
-                Some(*size_us)
-            }
-            WindowShape::Calendar { unit, count, .. } => {
-                let days = if *unit == CalendarUnit::Day { 1 } else { 31 };
-                // A clock is never set by more than a day.
-                Some((count * days + 2) * DAY_US)
-            }
-            WindowShape::Session { .. } => None,
-        },
-        WindowSpec::Trailing(spec) => {
-            let reach = |extent: FrameExtent| match extent {
-                FrameExtent::Range { preceding_us, .. } => preceding_us,
-                FrameExtent::Rows { preceding: Some(0), .. } => Some(0),
-                FrameExtent::Rows { .. } => None,
-            };
-            spec.frames.iter().try_fold(0, |most, f| Some(reach(f.extent)?.max(most)))
+        WindowSpec::Group(spec) => longest_window(&spec.shape),
+        WindowSpec::Trailing(spec) => longest_frame(spec),
+        WindowSpec::Chain(spec) => {
+            Some(longest_frame(&spec.second)?.saturating_add(longest_window(&spec.first.shape)?))
         }
     }
+}
+
+fn longest_window(shape: &WindowShape) -> Option<i64> {
+    match shape {
+        WindowShape::Grid { size_us, .. } | WindowShape::Cumulate { size_us, .. } => Some(*size_us),
+        WindowShape::Calendar { unit, count, .. } => {
+            let days = if *unit == CalendarUnit::Day { 1 } else { 31 };
+            // A clock is never set by more than a day.
+            Some((count * days + 2) * DAY_US)
+        }
+        WindowShape::Session { .. } | WindowShape::Count { .. } => None,
+    }
+}
+
+fn longest_frame(spec: &TrailingSpec) -> Option<i64> {
+    let reach = |extent: FrameExtent| match extent {
+        FrameExtent::Range { preceding_us, .. } => preceding_us,
+        FrameExtent::Rows { preceding: Some(0), .. } => Some(0),
+        FrameExtent::Rows { .. } => None,
+    };
+    spec.frames.iter().try_fold(0, |most, f| Some(reach(f.extent)?.max(most)))
 }
 
 /// Keeps the final rows of a time range.
@@ -144,7 +151,8 @@ struct Within {
 impl Within {
     fn new(feature: &FeaturePlan, range: TimeRange) -> Result<Self> {
         let (name, window_end) = match &feature.time_column {
-            TimeColumns::Event(name) => (name, false),
+            // The event time of a window over windows is the end of a window.
+            TimeColumns::Event(name) => (name, matches!(feature.window, WindowSpec::Chain(_))),
             TimeColumns::Window { end, .. } => (end, true),
         };
         Ok(Self { column: feature.schema().index_of(name)?, range, window_end })

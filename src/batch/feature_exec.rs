@@ -116,6 +116,7 @@ impl DisplayAs for FeatureExec {
         let kind = match &self.window {
             WindowSpec::Trailing(_) => "trailing",
             WindowSpec::Group(_) => "group",
+            WindowSpec::Chain(_) => "chain",
         };
         write!(f, "FeatureExec feature={} window={kind}", self.feature)
     }

@@ -109,7 +109,7 @@ impl History {
         to: Option<EventTime>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match self.kind {
-            HistoryKind::Archive => self.archived(context, from, to).await,
+            HistoryKind::Archive => self.archived(context, from, to, Vec::new()).await,
             HistoryKind::Files => self.sequential(Judgement::Stream, self.def.clone()),
             HistoryKind::Complete => {
                 let mut def = SourceDef::clone(&self.def);
@@ -121,16 +121,32 @@ impl History {
         }
     }
 
+    /// All of it, and rows of the archive that no file holds yet.
+    pub async fn admitted_with(
+        &self,
+        context: &SessionContext,
+        pending: Vec<RecordBatch>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match self.kind {
+            HistoryKind::Archive => self.archived(context, None, None, pending).await,
+            _ => self.admitted(context, None, None).await,
+        }
+    }
+
     async fn archived(
         &self,
         context: &SessionContext,
         from: Option<EventTime>,
         to: Option<EventTime>,
+        pending: Vec<RecordBatch>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let location = Location::resolve(&self.url)?;
         let schema = archive::schema(&self.def);
         let table = reader::table(context, &location, schema).await?;
         let mut frame = context.read_table(table)?;
+        if !pending.is_empty() {
+            frame = frame.union(context.read_batches(pending)?)?;
+        }
         let time = || col(datafusion::common::Column::from_name(&self.def.watermark.column));
         let at = |t: EventTime| {
             let utc = Some("UTC".into());

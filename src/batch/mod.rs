@@ -8,6 +8,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `history` | [`history::History`]: what a source's history is and how it is judged |
+//! | `in_order` | a history by event time, for features that begin with it |
 //! | `map_exec` | a plan node that maps batches |
 //! | `feature_exec` | [`feature_exec::FeatureExec`]: an operator as a DataFusion plan node |
 //! | `backfill` | final rows of one feature over history |
@@ -18,6 +19,7 @@
 //! | `training_set` | features at the times of labels |
 //! | `asof`, `asof_table` | ASOF JOIN in plain SQL |
 //! | `reference` | what a query reads |
+//! | `windowed` | plain queries over windows that only operators have |
 //! | `adhoc` | plain SELECT over everything a home knows |
 
 pub mod adhoc;
@@ -27,6 +29,7 @@ pub mod backfill;
 pub mod fan;
 pub mod feature_exec;
 pub mod history;
+pub mod in_order;
 pub mod label_files;
 pub mod labels;
 pub mod map_exec;
@@ -34,3 +37,4 @@ pub mod point_in_time;
 pub mod reference;
 pub mod requests;
 pub mod training_set;
+mod windowed;

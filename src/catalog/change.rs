@@ -60,6 +60,8 @@ pub fn feature_difference(old: &FeatureDef, new: &FeatureDef) -> Difference {
         (was.online_key != is.online_key, "'online.key'"),
         (was.offline != is.offline, "'offline'"),
         (was.offline_interval_us != is.offline_interval_us, "'offline.interval'"),
+        (was.log_share != is.log_share, "'log'"),
+        (was.bootstrap != is.bootstrap, "'bootstrap'"),
         (was.description != is.description, "'description'"),
         (was.owner != is.owner, "'owner'"),
         (was.tags != is.tags, "'tags'"),

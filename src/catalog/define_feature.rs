@@ -75,6 +75,7 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         offline,
         offline_interval_us,
         ttl_us,
+        bootstrap: options.text("bootstrap").as_deref() == Some("history"),
         log_share: match options.value("log") {
             Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
             _ => None,

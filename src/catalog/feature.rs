@@ -29,6 +29,8 @@ pub struct FeatureOptions {
     pub offline_interval_us: i64,
     /// Values of entities without rows for so long are NULL when read, µs > 0.
     pub ttl_us: Option<i64>,
+    /// A new feature starts with what its source admitted before.
+    pub bootstrap: bool,
     /// Share of the values served that is logged, parts per million; `None` = no log.
     pub log_share: Option<u32>,
     pub description: Option<String>,

@@ -1,6 +1,7 @@
 //! A snapshot as bytes: `SKWLSST1`, then counted blocks. The first block is JSON (format,
-//! watermark, globals and, per table, name and shard), the others are the tables as Arrow IPC streams.
-//! Who reads it has compared length and checksum with the manifest before; must not panic anyway.
+//! watermark, globals and, per table, name and shard), the others the tables as Arrow IPC streams.
+//! Who reads it has compared length and checksum with the manifest before: Arrow's reader of
+//! streams panics on some bytes that were changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;

@@ -113,6 +113,7 @@ impl CheckpointStore {
             }
             return Err(named(e).with_hint("start the engine again: it recovers by itself"));
         }
+        self.refuse_overtaken(epoch, &name).await?;
         failpoint::pass("manifest.after")?;
         self.committed = Some(epoch);
         self.finish(&manifest).await.map_err(named)?;
@@ -123,6 +124,25 @@ impl CheckpointStore {
     /// commit is possible, the engine has to start again from [`Self::latest`].
     pub fn in_doubt(&self) -> bool {
         self.doubtful
+    }
+
+    /// An engine that slept while another went on far enough to collect the manifest of `epoch`
+    /// could create it once more.
+    async fn refuse_overtaken(&mut self, epoch: Epoch, name: &str) -> Result<()> {
+        let newest = match self.manifests().await {
+            Ok(manifests) => manifests.first().map(|(newest, _)| *newest),
+            Err(error) => {
+                self.doubtful = true;
+                return Err(error);
+            }
+        };
+        if newest == Some(epoch) || failpoint::broken("commit behind the newest epoch") {
+            return Ok(());
+        }
+        self.doubtful = true;
+        // Left behind it would only be collected later: recovery begins with the newest.
+        self.location.files().delete(name).await?;
+        Err(taken(&self.location, epoch))
     }
 
     /// After the commit point: publishes and collects.

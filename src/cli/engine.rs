@@ -1,6 +1,7 @@
 //! What the commands ask of an engine, as narrow calls over plain data, so that commands can be
 //! tested without one and the engine knows nothing of terminals.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub trait Engine: Send + Sync {
     async fn names(&self) -> Result<Names>;
 
     /// Makes the definitions be those of `statements` (CREATE statements only), all or nothing.
-    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>>;
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Applied>;
 
     /// Streams until the sources end, `stop` or a failure.
     async fn run(
@@ -149,7 +150,19 @@ pub enum ChangeKind {
     Dropped,
 }
 
-/// What `apply` did, or would do, to one object.
+impl ChangeKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// What `apply` did, or would do, to one object; shown as
+/// `added     feature user_spend (version 1)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub kind: ChangeKind,
@@ -158,6 +171,24 @@ pub struct Change {
     pub name: String,
     /// For example `version 2, fresh state`.
     pub detail: Option<String>,
+}
+
+/// What `apply` did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub changes: Vec<Change>,
+    /// What the running engine says about them, one line each.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<9} {} {}", self.kind.word(), self.object, self.name)?;
+        match &self.detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where a bounded run stops; both mean the ends as seen at start.

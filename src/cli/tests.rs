@@ -9,10 +9,10 @@ use datafusion::prelude::SessionContext;
 
 use super::*;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind, Comparison, Counts,
-    DeadLetterOptions, GetOptions, Names, Output, ProduceOptions, ProduceSummary, Rebuilt,
-    ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions,
-    TrainingSetSummary,
+    Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind,
+    Comparison, Counts, DeadLetterOptions, GetOptions, Names, Output, ProduceOptions,
+    ProduceSummary, Rebuilt, ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status,
+    TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::repl::shell::Shell;
@@ -41,7 +41,7 @@ impl Engine for QueryEngine {
         Ok(Names::default())
     }
 
-    async fn apply(&self, statements: &[Statement], _: ApplyOptions) -> Result<Vec<Change>> {
+    async fn apply(&self, statements: &[Statement], _: ApplyOptions) -> Result<Applied> {
         let change = |statement: &Statement| match statement {
             Statement::CreateSource(create) => Ok(Change {
                 kind: ChangeKind::Added,
@@ -51,7 +51,8 @@ impl Engine for QueryEngine {
             }),
             other => Err(Error::usage("only CREATE can be applied").with_span(other.span())),
         };
-        statements.iter().map(change).collect()
+        let changes = statements.iter().map(change).collect::<Result<_>>()?;
+        Ok(Applied { changes, notes: Vec::new() })
     }
 
     async fn run(&self, _: &RunOptions, _: &ProgressLine, _: &Stop) -> Result<RunSummary> {

@@ -1,5 +1,6 @@
 //! Files that die at the N-th change, as a process does: the change is left undone, half done or
-//! done, and nothing works afterwards. For tests of what survives.
+//! done, and nothing works afterwards. Or the N-th change fails, as a full or broken disk makes
+//! it, and everything works again. For tests of what survives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::offline::store::{FileEntry, Files, Location};
 
 /// What is left of the change that dies.
@@ -24,12 +25,19 @@ pub(crate) enum Death {
 pub(crate) struct Fuse {
     left: Arc<AtomicI64>,
     death: Death,
+    /// It fails once, with this kind of error, and nobody dies.
+    once: Option<Kind>,
 }
 
 impl Fuse {
     /// Dies at change number `at`, counted from 0 over every location wrapped with it.
     pub(crate) fn new(at: usize, death: Death) -> Self {
-        Self { left: Arc::new(AtomicI64::new(at as i64)), death }
+        Self { left: Arc::new(AtomicI64::new(at as i64)), death, once: None }
+    }
+
+    /// Change number `at` fails.
+    pub(crate) fn failing(at: usize, death: Death, kind: Kind) -> Self {
+        Self { once: Some(kind), ..Self::new(at, death) }
     }
 
     pub(crate) fn wrap(&self, location: Location) -> Location {
@@ -46,13 +54,21 @@ impl Fuse {
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             left if left > 0 => Ok(None),
             0 => Ok(Some(self.death)),
-            _ => Err(dead()),
+            _ if self.once.is_some() => Ok(None),
+            _ => Err(self.error()),
         }
     }
-}
 
-fn dead() -> Error {
-    Error::unavailable("the test killed this process here")
+    fn look(&self) -> Result<()> {
+        if self.blown() && self.once.is_none() { Err(self.error()) } else { Ok(()) }
+    }
+
+    fn error(&self) -> Error {
+        match self.once {
+            Some(kind) => Error::new(kind, "the test let the disk fail here"),
+            None => Error::unavailable("the test killed this process here"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -71,7 +87,7 @@ impl Files for FaultyFiles {
             Some(Death::Halfway) => files.put(path, bytes.slice(..bytes.len() / 2)).await?,
             Some(Death::After) => files.put(path, bytes).await?,
         }
-        Err(dead())
+        Err(self.fuse.error())
     }
 
     async fn create(&self, path: &str, bytes: Bytes) -> Result<()> {
@@ -80,7 +96,7 @@ impl Files for FaultyFiles {
             Some(Death::After) => self.inner.files().create(path, bytes).await?,
             Some(Death::Before | Death::Halfway) => {}
         }
-        Err(dead())
+        Err(self.fuse.error())
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -96,19 +112,22 @@ impl Files for FaultyFiles {
             }
             Some(Death::After) => files.rename(from, to).await?,
         }
-        Err(dead())
+        Err(self.fuse.error())
     }
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>> {
-        if self.fuse.blown() { Err(dead()) } else { self.inner.files().get(path).await }
+        self.fuse.look()?;
+        self.inner.files().get(path).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>> {
-        if self.fuse.blown() { Err(dead()) } else { self.inner.files().length(path).await }
+        self.fuse.look()?;
+        self.inner.files().length(path).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<FileEntry>> {
-        if self.fuse.blown() { Err(dead()) } else { self.inner.files().list(folder).await }
+        self.fuse.look()?;
+        self.inner.files().list(folder).await
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
@@ -117,6 +136,6 @@ impl Files for FaultyFiles {
             Some(Death::After) => self.inner.files().delete(path).await?,
             Some(Death::Before | Death::Halfway) => {}
         }
-        Err(dead())
+        Err(self.fuse.error())
     }
 }

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::offline::store::{FileEntry, Files};
 
 /// The files below one directory, which is made when the first file is written.
@@ -74,9 +75,17 @@ impl LocalFiles {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::create(path)?;
-        file.write_all(bytes)?;
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        pass("file.torn")?;
+        file.write_all(rest)?;
+        pass("file.before_sync")?;
         self.sync(&file)
     }
+}
+
+fn pass(place: &'static str) -> io::Result<()> {
+    failpoint::pass(place).map_err(io::Error::other)
 }
 
 fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -138,7 +147,9 @@ impl Files for LocalFiles {
             pending.push(".pending");
             let pending = PathBuf::from(pending);
             this.write(&pending, &bytes)?;
+            pass("file.before_link")?;
             let linked = link_new(&pending, path);
+            pass("file.after_link")?;
             let removed = missing_is_none(fs::remove_file(&pending));
             linked.and(removed)?;
             this.sync_folder(&parent)
@@ -150,7 +161,9 @@ impl Files for LocalFiles {
         let to = self.root.join(to);
         self.run(from, move |this, from| {
             let parent = this.make_parent(&to)?;
+            pass("file.before_rename")?;
             fs::rename(from, &to)?;
+            pass("file.after_rename")?;
             this.sync_folder(&parent)?;
             match from.parent() {
                 Some(old) if old != parent => this.sync_folder(old),

@@ -142,6 +142,11 @@ impl DatedWriter {
         self.rows
     }
 
+    /// The rows carried.
+    pub fn carried(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.days.values().flat_map(|day| &day.batches)
+    }
+
     /// The rows carried, for the checkpoint that does not write them as files; [`Self::write`]
     /// takes them back after a restart. True: only those that come on top of what the last
     /// checkpoint holds; never if `whole` are wanted.
@@ -151,7 +156,7 @@ impl DatedWriter {
         self.saved = self.rows > 0;
         match adds {
             true => (true, unsaved),
-            false => (false, self.days.values().flat_map(|day| day.batches.clone()).collect()),
+            false => (false, self.carried().cloned().collect()),
         }
     }
 
@@ -262,8 +267,9 @@ pub async fn abort_after(location: &Location, committed: Epoch) -> Result<u64> {
 async fn publish_all(location: &Location) -> Result<u64> {
     let files = location.files();
     for entry in files.list(STAGING).await? {
-        let target = entry.path.trim_start_matches(STAGING).trim_matches('/').to_owned();
-        files.rename(&entry.path, &target).await?;
+        let target = entry.path.trim_start_matches(STAGING).trim_matches('/');
+        let target = target.trim_end_matches(layout::PENDING);
+        files.rename(&entry.path, target).await?;
     }
     Ok(0)
 }

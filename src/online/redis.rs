@@ -46,14 +46,23 @@ const READS_PER_PIPELINE: usize = 256;
 /// and offset, then version field, version, as-of field, number of columns n, the columns, then
 /// per hash: as-of, n marks (`1` value, `0` NULL), n values. Returns how many were applied, -1
 /// where nobody has claimed the feature, -2 where a later generation has.
+/// Positions only grow: a call that was sent twice may come late.
 /// Numbers are compared as digits (a Lua number holds 53 bits), times as text of equal length.
 const WRITE: &str = r"
 local mark = KEYS[1]
 local generation = redis.call('HGET', mark, 'generation')
 if not generation then return -1 end
-if #generation > #ARGV[1] or (#generation == #ARGV[1] and generation > ARGV[1]) then return -2 end
+local function greater(a, b)
+  if #a ~= #b then return #a > #b end
+  return a > b
+end
+if greater(generation, ARGV[1]) then return -2 end
 local m = tonumber(ARGV[2])
-for i = 1, m do redis.call('HSET', mark, ARGV[1 + 2 * i], ARGV[2 + 2 * i]) end
+for i = 1, m do
+  local partition, offset = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+  local known = redis.call('HGET', mark, partition)
+  if not known or greater(offset, known) then redis.call('HSET', mark, partition, offset) end
+end
 local base = 2 + 2 * m
 local version_field, version, as_of_field = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3]
 local n = tonumber(ARGV[base + 4])
@@ -61,8 +70,7 @@ local function newer(a, b)
   local next_a, next_b = string.gmatch(a, '%d+'), string.gmatch(b, '%d+')
   for _ = 1, 3 do
     local x, y = next_a() or '0', next_b() or '0'
-    if #x ~= #y then return #x > #y end
-    if x ~= y then return x > y end
+    if x ~= y then return greater(x, y) end
   end
   return false
 end

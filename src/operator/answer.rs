@@ -158,7 +158,8 @@ fn anchored(window: &WindowSpec) -> std::ops::Range<usize> {
     let keys = window.key_types().len();
     match window {
         WindowSpec::Trailing(spec) => keys..keys + 1 + spec.carried.len(),
-        _ => keys..keys,
+        WindowSpec::Chain(spec) => keys..keys + 1 + spec.second.carried.len(),
+        WindowSpec::Group(_) => keys..keys,
     }
 }
 

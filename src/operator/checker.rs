@@ -20,6 +20,7 @@ pub struct Checker {
     result: SchemaRef,
     keys: usize,
     trailing: bool,
+    chained: bool,
     watermark: EventTime,
     positions: HashSet<(i32, i64)>,
     /// Rows that have no final row yet (trailing windows), by time.
@@ -35,6 +36,7 @@ impl Checker {
             result: spec.result_schema(),
             keys: spec.key_types().len(),
             trailing: matches!(spec, WindowSpec::Trailing(_)),
+            chained: matches!(spec, WindowSpec::Chain(_)),
             watermark: EventTime::NEG_INFINITY,
             positions: HashSet::new(),
             waiting: Vec::new(),
@@ -64,7 +66,8 @@ impl Checker {
                 let late = times(batch.column(self.keys)).iter().any(|t| *t >= watermark.0);
                 assert!(!late, "a final row at or after the watermark");
             } else {
-                let ends = times(batch.column(self.keys + 1));
+                let end = self.keys + usize::from(!self.chained);
+                let ends = times(batch.column(end));
                 let held = |end: &i64| *end <= watermark.0;
                 assert!(ends.iter().all(held), "a window is closed before its end");
             }

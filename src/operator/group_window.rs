@@ -1,5 +1,5 @@
-//! Group windows (`TUMBLE`, `HOP`, `CUMULATE`, `SESSION`): rows fall into panes, a window is a run
-//! of panes.
+//! Group windows (`TUMBLE`, `HOP`, `CUMULATE`, `SESSION`, `COUNT_WINDOW`): rows fall
+//! into panes, a window is a run of panes.
 //!
 //! Each pane of a key that has rows has a cell in every slot; rows are only ever added to cells.
 //! A window is emitted when the watermark reaches its end; the state of a key then moves on by
@@ -11,23 +11,27 @@
 //! |---|---|
 //! | `panes` | the panes of a key, and the windows that come next for it |
 //! | `sessions` | the same for sessions |
+//! | `counts` | the same for windows of so many rows |
 //! | `sorted` | history read key by key |
 //! | `snapshot` | state to tables and back |
 
+mod counts;
 mod panes;
 mod sessions;
 mod snapshot;
 mod sorted;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::{cast, filter_record_batch, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 
+use self::counts::Place;
 pub use self::panes::Window;
 use self::panes::{Closing, NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
@@ -118,7 +122,8 @@ impl GroupWindow {
     /// The cell for a row of a key, and where that is a new one, the time before which none of
     /// its windows ends.
     #[inline]
-    fn pane_cell(&mut self, panes: &mut Panes, time: i64) -> (u32, Option<i64>) {
+    fn pane_cell(&mut self, panes: &mut Panes, place: Place) -> (u32, Option<i64>) {
+        let time = place.0;
         let Self { free, cells, .. } = self;
         let make = || {
             free.pop().unwrap_or_else(|| {
@@ -139,6 +144,10 @@ impl GroupWindow {
                 let (cell, new) = panes.session_cell(*gap, time, make);
                 (cell, new.then(|| time.saturating_add(*gap)))
             }
+            Windows::Count(size) => {
+                let cell = panes.count_cell(place, make);
+                (cell, panes.count_due(*size))
+            }
         }
     }
 
@@ -153,7 +162,7 @@ impl GroupWindow {
     fn is_tumbling(&self) -> bool {
         match &self.windows {
             Windows::Grid(grid) => grid.is_tumbling(),
-            Windows::Session(_) => true,
+            Windows::Session(_) | Windows::Count(_) => true,
         }
     }
 
@@ -260,6 +269,9 @@ impl GroupWindow {
     /// The windows of a key that have not been closed and end at or before `until`, ascending.
     pub(super) fn open_windows(&self, key: u32, until: i64) -> Vec<Window> {
         let panes = &self.keys[key as usize];
+        if let Windows::Count(size) = &self.windows {
+            return panes.counts_between(*size, self.watermark, until);
+        }
         let (mut open, mut until) = (Vec::new(), until);
         while let Some(window) = panes.newest(&self.windows, until)
             && window.end > self.watermark
@@ -269,6 +281,25 @@ impl GroupWindow {
         }
         open.reverse();
         open
+    }
+
+    /// Results of the windows of some keys that have not been closed and end at or before the
+    /// greatest time given for their key; those of a key together, ascending.
+    pub(super) fn open_results(&self, keys: &[ArrayRef], lasts: &[i64]) -> Result<RecordBatch> {
+        let mut scratch = Vec::new();
+        let mut until: BTreeMap<u32, i64> = BTreeMap::new();
+        for (row, last) in lasts.iter().enumerate() {
+            if let Some(key) = self.find(keys, row, &mut scratch)? {
+                let until = until.entry(key).or_insert(*last);
+                *until = (*until).max(*last);
+            }
+        }
+        let mut windows = Vec::new();
+        for (key, until) in until {
+            let open = self.open_windows(key, until);
+            windows.extend(open.into_iter().map(|window| (Some(key), window)));
+        }
+        self.results(&windows)
     }
 
     /// The slot of one row of key columns.
@@ -356,8 +387,20 @@ fn windows_of(shape: &WindowShape) -> Result<Windows> {
     match (shape, Grid::new(shape)?) {
         (_, Some(grid)) => Ok(Windows::Grid(grid)),
         (WindowShape::Session { gap_us }, _) => Ok(Windows::Session(length("gap", *gap_us)?)),
+        (WindowShape::Count { rows }, _) => match usize::try_from(*rows) {
+            Ok(rows) if rows > 0 => Ok(Windows::Count(rows)),
+            _ => Err(Error::usage("a window of no rows")),
+        },
         _ => Err(Error::internal("windows without a grid")),
     }
+}
+
+/// The places of the rows of a step batch without its key columns.
+fn places(rest: &[ArrayRef]) -> impl Iterator<Item = Place> {
+    let partitions = rest[1].as_primitive::<Int32Type>().values();
+    let offsets = rest[2].as_primitive::<Int64Type>().values();
+    let places = times(&rest[0]).iter().zip(partitions).zip(offsets);
+    places.map(|((time, partition), offset)| (*time, *partition, *offset))
 }
 
 /// Times of windows for result batches.
@@ -387,12 +430,12 @@ impl Operator for GroupWindow {
         }
         let mut cells = Vec::with_capacity(step.num_rows());
         let mut panes = Panes::default();
-        for (slot, time) in slots.iter().zip(times(&rest[0])) {
-            assert!(*time >= self.watermark, "a row before the watermark");
-            self.newest = self.newest.max(*time);
+        for (slot, place) in slots.iter().zip(places(rest)) {
+            assert!(place.0 >= self.watermark, "a row before the watermark");
+            self.newest = self.newest.max(place.0);
             self.changes.mark(*slot);
             std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
-            let (cell, new) = self.pane_cell(&mut panes, *time);
+            let (cell, new) = self.pane_cell(&mut panes, place);
             if let Some(end) = new.filter(|end| *end < panes.due) {
                 panes.due = end;
                 self.closing.push(end, *slot);

@@ -178,6 +178,18 @@ impl HavingWindow {
         Ok((batch, mask, places))
     }
 
+    /// Results of the open windows of some keys as [`GroupWindow::open_results`] has them, and
+    /// which of them meet the condition.
+    pub(super) fn open_results(
+        &self,
+        keys: &[ArrayRef],
+        lasts: &[i64],
+    ) -> Result<(RecordBatch, BooleanArray)> {
+        let results = self.inner.open_results(keys, lasts)?;
+        let mask = self.having.mask(&results)?;
+        Ok((results, mask))
+    }
+
     fn answer(
         &self,
         keys: &[ArrayRef],

@@ -5,11 +5,13 @@
 //! | `operator` | the [`operator::Operator`] trait and its contract |
 //! | `answer` | what a feature answers to a probe: reach and `ttl` applied |
 //! | `trailing_window` | RANGE and ROWS frames that end at the current row |
-//! | `group_window` | TUMBLE, HOP, CUMULATE and SESSION |
+//! | `group_window` | TUMBLE, HOP, CUMULATE, SESSION and COUNT_WINDOW |
 //! | `having` | a condition on their results |
+//! | `chain` | trailing windows over their results |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
 pub mod answer;
+pub mod chain;
 pub mod checker;
 pub mod group_window;
 pub mod having;
@@ -21,6 +23,7 @@ pub mod trailing_window;
 #[cfg(test)]
 pub mod trial;
 
+use self::chain::Chain;
 use self::group_window::GroupWindow;
 use self::having::HavingWindow;
 use self::operator::Operator;
@@ -39,5 +42,6 @@ pub fn build(spec: &WindowSpec, current: bool) -> Result<Box<dyn Operator>> {
             Some(having) => Box::new(HavingWindow::new(spec, having, current)?),
             None => Box::new(GroupWindow::new(spec, current)?),
         },
+        WindowSpec::Chain(spec) => Box::new(Chain::new(spec, current)?),
     })
 }

@@ -553,7 +553,7 @@ impl Operator for TrailingWindow {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.snapshot_of(&self.index.sorted())
+        self.snapshot_by_slots(&self.index.sorted())
     }
 
     fn follow_changes(&mut self) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
@@ -14,7 +14,7 @@ use super::check::CheckedQuery;
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{
     FeaturePlan, FrameSpec, GroupSpec, Having, Preparation, Projection, SlotSpec, TIME_COLUMN,
-    TieBreak, TrailingSpec, WINDOW_END_COLUMN, WINDOW_START_COLUMN, WindowSpec,
+    TieBreak, TrailingSpec, WindowSpec,
 };
 use super::expression::{
     any, canonical_type, canonicalise, column, nondeterministic, not_grouped, physical_expr,
@@ -28,7 +28,7 @@ use crate::aggregate::kind::{AggregateKind, AggregateSpec, check_constants, resu
 use crate::aggregate::table::Constant;
 use crate::aggregate::udaf;
 use crate::error::{Error, Result};
-use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
+use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN};
 use crate::model::key::is_key_type;
 use crate::sql::token::At as _;
 
@@ -442,30 +442,7 @@ fn constants(kind: AggregateKind, given: &[ScalarValue], input: &DataType) -> Re
 
 /// The schema of an operator's result batches.
 pub fn result_schema(window: &WindowSpec) -> Arc<Schema> {
-    let mut fields: Vec<Field> = window
-        .key_types()
-        .iter()
-        .enumerate()
-        .map(|(i, t)| Field::new(format!("k{i}"), t.clone(), true))
-        .collect();
-    let slots = match window {
-        WindowSpec::Trailing(spec) => {
-            fields.push(Field::new(TIME_COLUMN, timestamp_type(), true));
-            for &value in &spec.carried {
-                fields.push(Field::new(format!("v{value}"), spec.value_types[value].clone(), true));
-            }
-            &spec.slots
-        }
-        WindowSpec::Group(spec) => {
-            fields.push(Field::new(WINDOW_START_COLUMN, timestamp_type(), true));
-            fields.push(Field::new(WINDOW_END_COLUMN, timestamp_type(), true));
-            &spec.slots
-        }
-    };
-    for (index, slot) in slots.iter().enumerate() {
-        fields.push(Field::new(format!("a{index}"), slot.aggregate.output.clone(), true));
-    }
-    Arc::new(Schema::new(fields))
+    window.result_schema()
 }
 
 fn is_cast(expr: &Expr) -> bool {

@@ -25,7 +25,7 @@ use super::check_frame::frame_of;
 use super::checked::ErrorCounter;
 use super::dataflow::{FeaturePlan, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::planning_error;
-use super::{assemble, call, check, lower, session, spelling, subquery};
+use super::{assemble, call, chained, check, lower, session, spelling, subquery};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
@@ -50,10 +50,24 @@ pub fn plan_feature(
     let errors = ErrorCounter::default();
     let mut query = query.clone();
     spelling::rewrite(&mut query)?;
-    let checked = check::check(&query, sources)?;
-    let planned = logical_plan(&checked, &errors).and_then(|plan| {
-        let lowered = lower::lower(&plan, &checked, &errors)?;
-        assemble::assemble(name, version, &checked, lowered, &errors)
+    match chained::inner(&query) {
+        Some(_) => chained::plan(sources, name, version, &query, &errors),
+        None => plan_part(sources, name, version, &query, &errors),
+    }
+}
+
+/// One SELECT without windows over windows, its calls in the one spelling.
+pub(super) fn plan_part(
+    sources: &dyn SourceLookup,
+    name: &str,
+    version: u32,
+    query: &Query,
+    errors: &ErrorCounter,
+) -> Result<FeaturePlan> {
+    let checked = check::check(query, sources)?;
+    let planned = logical_plan(&checked, errors).and_then(|plan| {
+        let lowered = lower::lower(&plan, &checked, errors)?;
+        assemble::assemble(name, version, &checked, lowered, errors)
     });
     planned.map_err(|error| refused(error, &checked))
 }

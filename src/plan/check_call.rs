@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NamedWindowExpr, NullTreatment, Select, Spanned as _, Visit, Visitor,
-    WindowFrameUnits, WindowSpec, WindowType,
+    FunctionArguments, NamedWindowExpr, Select, Spanned as _, Visit, Visitor, WindowFrameUnits,
+    WindowSpec, WindowType,
 };
 
 use super::check::{fold, not_event_time};
@@ -216,8 +216,9 @@ fn check_clauses(function: &Function, kind: AggregateKind) -> Result<()> {
         return Err(Error::usage(format!("DISTINCT has no meaning in {shown}")));
     }
     check_count(known, list.args.len(), &shown)?;
-    if kind == AggregateKind::Lag && (ignores_nulls(function) || function.filter.is_some()) {
-        return Err(Error::not_yet("LAG with IGNORE NULLS or FILTER"));
+    if kind == AggregateKind::Lag && function.filter.is_some() {
+        return Err(Error::not_supported("LAG with FILTER: it looks at places, not at conditions")
+            .with_hint("write LAG(CASE WHEN … THEN x END) IGNORE NULLS"));
     }
     if LIKE_LAG.contains(&kind) && function.over.is_none() {
         return Err(Error::usage(format!("{shown} needs OVER (PARTITION BY … ORDER BY …)")));
@@ -241,25 +242,13 @@ fn check_clauses(function: &Function, kind: AggregateKind) -> Result<()> {
 const LIKE_LAG: [AggregateKind; 4] =
     [AggregateKind::Lag, AggregateKind::RowNumber, AggregateKind::Rank, AggregateKind::DenseRank];
 
-fn ignores_nulls(function: &Function) -> bool {
-    let inside = match &function.args {
-        FunctionArguments::List(list) => list.clauses.iter().any(|clause| {
-            matches!(
-                clause,
-                FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls)
-            )
-        }),
-        _ => false,
-    };
-    inside || function.null_treatment == Some(NullTreatment::IgnoreNulls)
-}
-
 /// The number of arguments.
 fn check_count(known: &Table, given: usize, shown: &str) -> Result<()> {
     if known.kind == AggregateKind::Count {
         return match given {
             0 | 1 => Ok(()),
-            _ => Err(Error::not_yet("COUNT of several arguments")),
+            _ => Err(Error::not_yet("COUNT(DISTINCT …) of several arguments")
+                .with_hint("count one text of them: COUNT(DISTINCT a || '/' || b)")),
         };
     }
     let (columns, constants) = (known.arguments.len(), known.constants.len());

@@ -11,7 +11,8 @@
 //! columns, each expression once).
 //! *Result batch* of a trailing window: key columns, `_time`, value columns named in
 //! `TrailingSpec::carried`, one column `a0…` per slot. Of a group window: key columns,
-//! `window_start`, `window_end`, one column `a0…` per slot.
+//! `window_start`, `window_end`, one column `a0…` per slot. Of a window over windows: those of the
+//! trailing window, whose rows are the results of the group window.
 
 use std::sync::Arc;
 
@@ -234,10 +235,43 @@ fn true_mask(mask: &BooleanArray) -> BooleanArray {
     }
 }
 
+/// A trailing window over the results of a group window of the same key.
+#[derive(Clone, Debug)]
+pub struct ChainSpec {
+    pub first: GroupSpec,
+    /// Result batch of the first → the columns that the second can name.
+    pub between: Projection,
+    /// The schema of those columns and the system columns.
+    pub schema: SchemaRef,
+    /// Such a batch → step batch of the second.
+    pub preparation: Preparation,
+    pub second: TrailingSpec,
+}
+
+impl PartialEq for ChainSpec {
+    fn eq(&self, other: &Self) -> bool {
+        let filters = (&self.preparation.filter, &other.preparation.filter);
+        let filtered = match filters {
+            (Some(a), Some(b)) => a.as_ref() == b.as_ref(),
+            (None, None) => true,
+            _ => false,
+        };
+        let (ours, theirs) = (&self.preparation.projection, &other.preparation.projection);
+        filtered
+            && self.first == other.first
+            && self.second == other.second
+            && self.between.expressions == other.between.expressions
+            && ours.expressions == theirs.expressions
+    }
+}
+
+impl Eq for ChainSpec {}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowSpec {
     Trailing(TrailingSpec),
     Group(GroupSpec),
+    Chain(Box<ChainSpec>),
 }
 
 impl WindowSpec {
@@ -245,6 +279,7 @@ impl WindowSpec {
         match self {
             Self::Trailing(spec) => &spec.key_types,
             Self::Group(spec) => &spec.key_types,
+            Self::Chain(spec) => &spec.second.key_types,
         }
     }
 
@@ -252,6 +287,7 @@ impl WindowSpec {
         match self {
             Self::Trailing(spec) => &spec.value_types,
             Self::Group(spec) => &spec.value_types,
+            Self::Chain(spec) => &spec.first.value_types,
         }
     }
 
@@ -269,21 +305,27 @@ impl WindowSpec {
     /// of the value column>`, `a0…` by number of the slot. Group: `k0…`, `window_start`,
     /// `window_end`, `a0…`. Times are nullable: a probe that finds nothing has none.
     pub fn result_schema(&self) -> SchemaRef {
+        let trailing = match self {
+            Self::Group(_) => None,
+            Self::Trailing(spec) => Some(spec),
+            Self::Chain(spec) => Some(&spec.second),
+        };
         let mut fields = numbered("k", self.key_types());
-        let slots = match self {
-            Self::Trailing(spec) => {
+        let slots = match (trailing, self) {
+            (Some(spec), _) => {
                 fields.push(Field::new(TIME_COLUMN, timestamp_type(), true));
                 for column in &spec.carried {
                     let data_type = spec.value_types[*column].clone();
                     fields.push(Field::new(format!("v{column}"), data_type, true));
                 }
-                &spec.slots
+                spec.slots.as_slice()
             }
-            Self::Group(spec) => {
+            (None, Self::Group(spec)) => {
                 fields.push(Field::new(WINDOW_START_COLUMN, timestamp_type(), true));
                 fields.push(Field::new(WINDOW_END_COLUMN, timestamp_type(), true));
-                &spec.slots
+                spec.slots.as_slice()
             }
+            (None, _) => &[],
         };
         let types: Vec<_> = slots.iter().map(|slot| slot.aggregate.output.clone()).collect();
         fields.extend(numbered("a", &types));

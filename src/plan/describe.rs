@@ -33,6 +33,8 @@ pub struct Description {
     pub slots: Vec<String>,
     /// (name, type, expression in the words of the query)
     pub outputs: Vec<(String, String, String)>,
+    /// Of the windows that a window over windows reads.
+    pub inner: Option<Box<Description>>,
 }
 
 impl Description {
@@ -68,6 +70,7 @@ pub fn describe(
             (frames.collect::<Vec<_>>(), &spec.slots)
         }
         WindowSpec::Group(spec) => (vec![shape_text(&spec.shape)], &spec.slots),
+        WindowSpec::Chain(spec) => (Vec::new(), &spec.second.slots),
     };
     let over = matches!(window, WindowSpec::Trailing(_));
     let slots: Vec<String> = slots
@@ -94,6 +97,7 @@ pub fn describe(
         frames,
         slots,
         outputs,
+        inner: None,
     }
 }
 
@@ -140,6 +144,7 @@ fn shape_text(shape: &WindowShape) -> String {
             (format!("TUMBLE {count} {unit}{plural} of {zone}"), 0)
         }
         WindowShape::Session { gap_us } => (format!("SESSION gap {}", format_duration(*gap_us)), 0),
+        WindowShape::Count { rows } => (format!("COUNT_WINDOW of {rows} rows"), 0),
     };
     if offset_us != 0 {
         text.push_str(&format!(" offset {}", format_duration(offset_us)));
@@ -234,13 +239,27 @@ fn positional(slot: &SlotSpec) -> bool {
     slot.aggregate.kind.function().is_ordered()
 }
 
+/// Names of calls, each once, in their order.
+fn calls<'a>(slots: impl Iterator<Item = &'a SlotSpec>) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for slot in slots {
+        let name = slot.aggregate.kind.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
 fn group_notes(parts: &Parts<'_>, spec: &GroupSpec) -> Vec<String> {
     let mut notes = Vec::new();
     let event_time = name_text(&parts.checked.source.watermark.column);
-    if spec.slots.iter().any(positional) {
+    let untied = |slot: &&SlotSpec| positional(slot) && slot.aggregate.order.is_empty();
+    let names = calls(spec.slots.iter().filter(untied));
+    if !names.is_empty() {
         notes.push(format!(
-            "warning: FIRST_VALUE and LAST_VALUE of events of equal {event_time} follow their \
-             place in the log (partition, offset)"
+            "warning: {names}: events of equal {event_time} are ordered by their place in the log \
+             (partition, offset); an ORDER BY in the call decides instead"
         ));
     }
     if parts.keys.is_empty() {
@@ -255,6 +274,7 @@ pub fn notes(parts: &Parts<'_>, window: &WindowSpec, posts: &[(String, Expr)]) -
     let spec = match window {
         WindowSpec::Trailing(spec) => spec,
         WindowSpec::Group(spec) => return group_notes(parts, spec),
+        WindowSpec::Chain(_) => return notes,
     };
     let event_time = name_text(&parts.checked.source.watermark.column);
     let untied = |slot: &SlotSpec| {

@@ -3,7 +3,8 @@
 use arrow::datatypes::DataType;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::dataflow::{FeaturePlan, FrameExtent, TimeColumns, TrailingSpec, WindowSpec};
+use super::dataflow::{FeaturePlan, FrameExtent, GroupSpec, TimeColumns, TrailingSpec, WindowSpec};
+use super::describe::Description;
 use crate::sql::printer::name_text;
 use crate::sql::window::WindowShape;
 
@@ -41,6 +42,18 @@ fn logical(plan: &FeaturePlan) -> Vec<String> {
         let text = if *expression == name { name } else { format!("{name} = {expression}") };
         lines.push(format!("{text}: {data_type}"));
     }
+    if let Some(inner) = &words.inner {
+        let results = inner.outputs.iter().map(|(name, _, expression)| {
+            let name = name_text(name);
+            if *expression == name { name } else { format!("{name} = {expression}") }
+        });
+        lines.push(format!(
+            "from {}: {}",
+            name_text(&words.source),
+            list(&results.collect::<Vec<_>>())
+        ));
+    }
+    let words = words.inner.as_deref().unwrap_or(words);
     lines.push(format!("from {}", name_text(&words.source)));
     if let Some(filter) = &words.filter {
         lines.push(format!("where {filter}"));
@@ -57,23 +70,11 @@ fn list(items: &[String]) -> String {
 
 fn dataflow(plan: &FeaturePlan) -> Vec<String> {
     let words = &plan.description;
-    let source = name_text(&words.source);
-    let mut lines = vec![format!("source {source}: watermark {}", words.watermark)];
-    let values: Vec<String> =
-        words.values.iter().enumerate().map(|(i, text)| format!("v{i} = {text}")).collect();
-    let filter = words.filter.as_ref().map_or_else(String::new, |f| format!("where {f}; "));
-    lines.push(format!("prepare: {filter}values {}", list(&values)));
-    let key = list(&words.keys);
-    lines.push(match &plan.window {
-        WindowSpec::Trailing(_) => {
-            format!("trailing window: key {key}; frames {}", list(&words.frames))
-        }
-        WindowSpec::Group(_) => {
-            let having =
-                words.having.as_ref().map_or_else(String::new, |h| format!("; having {h}"));
-            format!("group window: key {key}; {}{having}", list(&words.frames))
-        }
-    });
+    let mut lines = Vec::new();
+    if let Some(inner) = &words.inner {
+        steps(inner, false, &mut lines);
+    }
+    steps(words, !matches!(plan.window, WindowSpec::Group(_)), &mut lines);
     let time = match &plan.time_column {
         TimeColumns::Event(time) => name_text(time),
         TimeColumns::Window { start, end } => {
@@ -89,6 +90,22 @@ fn dataflow(plan: &FeaturePlan) -> Vec<String> {
     lines
 }
 
+/// The lines of one operator and what it reads.
+fn steps(words: &Description, trailing: bool, lines: &mut Vec<String>) {
+    let source = name_text(&words.source);
+    lines.push(format!("source {source}: watermark {}", words.watermark));
+    let values: Vec<String> =
+        words.values.iter().enumerate().map(|(i, text)| format!("v{i} = {text}")).collect();
+    let filter = words.filter.as_ref().map_or_else(String::new, |f| format!("where {f}; "));
+    lines.push(format!("prepare: {filter}values {}", list(&values)));
+    let (key, frames) = (list(&words.keys), list(&words.frames));
+    let having = words.having.as_ref().map_or_else(String::new, |h| format!("; having {h}"));
+    lines.push(match trailing {
+        true => format!("trailing window: key {key}; frames {frames}"),
+        false => format!("group window: key {key}; {frames}{having}"),
+    });
+}
+
 fn state(plan: &FeaturePlan, sharers: &[String]) -> Vec<String> {
     let words = &plan.description;
     let shared = match sharers {
@@ -102,35 +119,50 @@ fn state(plan: &FeaturePlan, sharers: &[String]) -> Vec<String> {
     let slots = words.slots.iter().enumerate();
     lines.extend(slots.map(|(index, slot)| format!("  a{index} = {slot}")));
     match &plan.window {
-        WindowSpec::Trailing(spec) => {
-            let fronts = spec.frames.len() * 2;
-            lines.push(format!("fronts {fronts}: final and current for each frame"));
-            lines.push(format!(
-                "about {} bytes per key, {} bytes per buffered row; rows are kept {}",
-                per_key(plan) + 2 * spec.slots.len() * SLOT_BYTES + fronts * 8,
-                ROW_BYTES + spec.value_types.iter().map(width).sum::<usize>(),
-                kept(spec)
-            ));
-        }
-        WindowSpec::Group(spec) => {
-            let open = match &spec.shape {
-                WindowShape::Grid { slide_us: step_us, size_us, .. }
-                | WindowShape::Cumulate { step_us, size_us, .. } => {
-                    (size_us + step_us - 1) / step_us
-                }
-                WindowShape::Calendar { .. } | WindowShape::Session { .. } => 1,
-            };
-            lines.push("fronts 1: final".to_owned());
-            lines.push(format!(
-                "about {} bytes per key and {} bytes per key and open pane; {open} {} open at a \
-                 time",
-                per_key(plan),
-                SLOT_BYTES * spec.slots.len() + 16,
-                if open == 1 { "window is" } else { "windows are" }
-            ));
+        WindowSpec::Trailing(spec) => trailing_state(spec, per_key(plan), &mut lines),
+        WindowSpec::Group(spec) => group_state(spec, per_key(plan), &mut lines),
+        WindowSpec::Chain(spec) => {
+            group_state(&spec.first, per_key(plan), &mut lines);
+            trailing_state(&spec.second, per_key(plan), &mut lines);
         }
     }
     lines
+}
+
+fn trailing_state(spec: &TrailingSpec, per_key: usize, lines: &mut Vec<String>) {
+    let fronts = spec.frames.len() * 2;
+    lines.push(format!("fronts {fronts}: final and current for each frame"));
+    lines.push(format!(
+        "about {} bytes per key, {} bytes per buffered row; rows are kept {}",
+        per_key + 2 * spec.slots.len() * SLOT_BYTES + fronts * 8,
+        ROW_BYTES + spec.value_types.iter().map(width).sum::<usize>(),
+        kept(spec)
+    ));
+}
+
+fn group_state(spec: &GroupSpec, per_key: usize, lines: &mut Vec<String>) {
+    lines.push("fronts 1: final".to_owned());
+    let pane = SLOT_BYTES * spec.slots.len() + 16;
+    lines.push(match &spec.shape {
+        WindowShape::Grid { slide_us: step_us, size_us, .. }
+        | WindowShape::Cumulate { step_us, size_us, .. } => {
+            let open = (size_us + step_us - 1) / step_us;
+            let are = if open == 1 { "window is" } else { "windows are" };
+            format!(
+                "about {per_key} bytes per key and {pane} bytes per key and open pane; {open} \
+                 {are} open at a time"
+            )
+        }
+        WindowShape::Calendar { .. } | WindowShape::Session { .. } => format!(
+            "about {per_key} bytes per key and {pane} bytes per key and open pane; 1 window is \
+             open at a time"
+        ),
+        WindowShape::Count { rows } => format!(
+            "about {per_key} bytes per key and {pane} bytes per row; up to {} rows of a key are \
+             kept",
+            2 * rows
+        ),
+    });
 }
 
 /// Estimates: an accumulator, a row without its values, a dictionary entry without its key.

@@ -4,26 +4,35 @@
 //! Columns of the row are qualified by [`ROW`]; the result of call i is the column `a<i>`
 //! qualified by [`SLOT`].
 
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `lower/call` | calls: columns, constants and conditions told apart |
+//! | `lower/frame` | frames |
+
+mod call;
+mod frame;
+
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::expr::{
     AggregateFunctionParams, Case, NullTreatment, Sort, WindowFunction, WindowFunctionParams,
 };
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits, lit,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, WindowFrame, lit};
 
-use super::call::{column_count, kind_of};
+pub use self::call::Call;
+use self::call::{CallParts, fold, known_kind, lag_distance};
+use self::frame::extent;
+pub use self::frame::frame_code;
 use super::check::CheckedQuery;
 use super::check_call::other_partition;
 use super::checked::{Checked, ErrorCounter, Operation};
-use super::dataflow::{Exclude, FrameExtent};
-use super::expression::{any, planning_error, simplify};
+use super::dataflow::{Exclude, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use super::expression::{any, planning_error};
 use crate::aggregate::kind::{AggregateKind, Direction};
 use crate::error::{Error, Result};
-use crate::limits::ROWS_FRAME_MAX;
-use crate::model::time::{DAY_US, SECOND_US};
+use crate::model::time::SECOND_US;
 use crate::sql::window::WindowShape;
 
 pub const ROW: &str = "row";
@@ -37,25 +46,6 @@ pub struct FrameCall {
     pub rows_max: Option<u64>,
     /// (expression, descending, nulls first)
     pub ties: Vec<(Expr, bool, bool)>,
-}
-
-/// One call of an aggregate.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    /// Index into [`Lowered::frames`]; 0 for group windows.
-    pub frame: usize,
-    pub kind: AggregateKind,
-    /// `None` = COUNT(*).
-    pub argument: Option<Expr>,
-    /// Column arguments after the first.
-    pub more: Vec<Expr>,
-    pub constants: Vec<ScalarValue>,
-    /// ORDER BY inside the call; empty = the total order.
-    pub order: Vec<(Expr, Direction)>,
-    /// Where it is not folded into the argument.
-    pub filter: Option<Expr>,
-    pub distinct: bool,
-    pub ignore_nulls: bool,
 }
 
 /// The parts of a feature's query.
@@ -215,14 +205,20 @@ impl Lowering<'_> {
         };
         if kind == AggregateKind::Lag {
             // It looks at places, whatever the frame: the frame of its own is as long as that.
-            frame.extent =
-                FrameExtent::Rows { preceding: Some(lag_distance(&call.args)?), until: 0 };
+            let preceding = match call.null_treatment {
+                Some(NullTreatment::IgnoreNulls) => return self.lag_of_known(frame, call),
+                _ => Some(lag_distance(&call.args)?),
+            };
+            frame.extent = FrameExtent::Rows { preceding, until: 0 };
         }
         match kind {
             AggregateKind::RowNumber | AggregateKind::Rank | AggregateKind::DenseRank => {
                 self.number(kind, frame)
             }
-            AggregateKind::Rate => self.rate(frame_length(frame.extent), Some(frame), call),
+            AggregateKind::Rate => {
+                let seconds = frame_length(frame.extent).filter(|us| *us > 0).map(seconds);
+                self.rate(seconds, Some(frame), call)
+            }
             _ => {
                 let frame = self.add_frame(frame);
                 self.add_call(frame, call)
@@ -268,11 +264,12 @@ impl Lowering<'_> {
             };
             outputs.push(match (kind, &self.checked.window) {
                 (AggregateKind::Rate, Some(window)) => {
-                    let length_us = match &window.shape {
-                        WindowShape::Grid { size_us, .. } => Some(*size_us),
-                        _ => None,
+                    let seconds = match &window.shape {
+                        WindowShape::Grid { size_us, .. } => Some(seconds(*size_us)),
+                        WindowShape::Count { .. } => None,
+                        _ => Some(self.window_seconds()),
                     };
-                    self.rate(length_us, None, call)?
+                    self.rate(seconds, None, call)?
                 }
                 _ => self.add_call(0, call)?,
             });
@@ -327,7 +324,7 @@ impl Lowering<'_> {
             }
             _ => self.count(range(None), Some(time)),
         };
-        Ok(Checked::call(Operation::Cast(DataType::UInt64), vec![number], self.errors))
+        Ok(self.cast(number, DataType::UInt64))
     }
 
     fn checked_call(&self, operator: Operator, left: Expr, right: Expr) -> Expr {
@@ -341,22 +338,57 @@ impl Lowering<'_> {
         self.slot(Call { argument, distinct, ..Call::new(frame, AggregateKind::Count) })
     }
 
+    /// LAG of the values that are not NULL: the last, or n-th last, of those before the row.
+    fn lag_of_known(&mut self, mut frame: FrameCall, mut call: CallParts) -> Result<Expr> {
+        let distance = lag_distance(&call.args)?;
+        let default = (call.args.len() > 2).then(|| call.args.remove(2));
+        call.args.truncate(1);
+        call.kind = AggregateKind::LastValue;
+        if distance > 1 {
+            call.kind = AggregateKind::NthValue;
+            call.args.push(lit(-distance.cast_signed()));
+        }
+        frame.extent = FrameExtent::Rows { preceding: None, until: 1 };
+        let frame = self.add_frame(frame);
+        let known = self.add_call(frame, call)?;
+        let Some(default) = default else { return Ok(known) };
+        let none = known.clone().is_null();
+        let found = (Box::new(none), Box::new(default));
+        Ok(Expr::Case(Case::new(None, vec![found], Some(Box::new(known)))))
+    }
+
     /// SUM divided by the seconds of the window.
     fn rate(
         &mut self,
-        length_us: Option<i64>,
+        seconds: Option<Expr>,
         frame: Option<FrameCall>,
         mut call: CallParts,
     ) -> Result<Expr> {
-        let Some(us) = length_us.filter(|us| *us > 0) else {
+        let Some(seconds) = seconds else {
             return Err(Error::not_supported("RATE over a window without a length in time")
                 .with_hint("use RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW"));
         };
         let frame = frame.map_or(0, |frame| self.add_frame(frame));
         call.kind = AggregateKind::Sum;
         let sum = self.add_call(frame, call)?;
-        let sum = Checked::call(Operation::Cast(DataType::Float64), vec![sum], self.errors);
-        Ok(self.checked_call(Operator::Divide, sum, lit(us as f64 / SECOND_US as f64)))
+        let sum = self.cast(sum, DataType::Float64);
+        Ok(self.checked_call(Operator::Divide, sum, seconds))
+    }
+
+    /// The length in seconds of the group window at hand, from its bounds.
+    fn window_seconds(&self) -> Expr {
+        let bound = |name: &str| {
+            let bound = Expr::Column(Column::new(Some(ROW), name));
+            self.cast(bound, DataType::Int64)
+        };
+        let (start, end) = (bound(WINDOW_START_COLUMN), bound(WINDOW_END_COLUMN));
+        let us = self.checked_call(Operator::Minus, end, start);
+        let us = self.cast(us, DataType::Float64);
+        self.checked_call(Operator::Divide, us, lit(SECOND_US as f64))
+    }
+
+    fn cast(&self, expr: Expr, to: DataType) -> Expr {
+        Checked::call(Operation::Cast(to), vec![expr], self.errors)
     }
 
     /// The column of a call.
@@ -413,103 +445,18 @@ impl Lowering<'_> {
     }
 }
 
-/// A call with its columns inlined.
-struct CallParts {
-    kind: AggregateKind,
-    args: Vec<Expr>,
-    distinct: bool,
-    order: Vec<(Expr, Direction)>,
-    filter: Option<Expr>,
-    null_treatment: Option<NullTreatment>,
-}
-
-impl Call {
-    fn new(frame: usize, kind: AggregateKind) -> Self {
-        Self {
-            frame,
-            kind,
-            argument: None,
-            more: Vec::new(),
-            constants: Vec::new(),
-            order: Vec::new(),
-            filter: None,
-            distinct: false,
-            ignore_nulls: false,
-        }
-    }
-}
-
-fn known_kind(name: &str) -> Result<AggregateKind> {
-    kind_of(name).ok_or_else(|| Error::not_yet(format!("{} in a feature", name.to_uppercase())))
-}
-
-/// FILTER goes into the argument where it can; COUNT of what is never NULL becomes COUNT(*).
-/// `time` is filled in where the event time is left out.
-fn fold(frame: usize, parts: CallParts, time: Expr) -> Result<Call> {
-    use AggregateKind as K;
-    let CallParts { kind, mut args, distinct, order, filter, null_treatment } = parts;
-    let function = kind.function();
-    let columns = column_count(function, args.len());
-    let constants = args.split_off(columns.min(args.len()));
-    let constants = constants.iter().map(|e| constant(kind, e)).collect::<Result<_>>()?;
-    if columns < function.arguments.len() {
-        args.push(time);
-    }
-    let more = args.split_off(args.len().min(1));
-    let mut argument = args.pop();
-    let literal = matches!(&argument, Some(Expr::Literal(value, _)) if !value.is_null());
-    if kind == K::Count && literal && !distinct {
-        argument = None;
-    }
-    let null = matches!(&argument, Some(Expr::Literal(value, _)) if value.is_null());
-    if kind == K::Count && null {
-        argument = Some(lit(ScalarValue::Boolean(None)));
-    }
-    let distinct = distinct && function.distinct == Some(true);
-    let ignore_nulls = null_treatment == Some(NullTreatment::IgnoreNulls);
-    let call =
-        Call { argument, more, constants, order, distinct, ignore_nulls, ..Call::new(frame, kind) };
-    Ok(match filter {
-        None => call,
-        Some(filter) if !kind.folds_filter() => Call { filter: Some(filter), ..call },
-        Some(filter) => {
-            let value = call.argument.unwrap_or_else(|| lit(true));
-            let arm = (Box::new(filter), Box::new(value));
-            let argument = Some(Expr::Case(Case::new(None, vec![arm], None)));
-            Call { argument, ..call }
-        }
-    })
-}
-
-/// The value of a constant argument.
-fn constant(kind: AggregateKind, expr: &Expr) -> Result<ScalarValue> {
-    let schema = std::sync::Arc::new(DFSchema::empty());
-    match bare(simplify(expr.clone(), &schema)) {
-        Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::usage(format!("{kind} takes a constant there, not an expression"))
-            .with_hint(format!("write {}", kind.function().usage))),
-    }
-}
-
-/// How many rows LAG looks back.
-fn lag_distance(args: &[Expr]) -> Result<u64> {
-    let Some(distance) = args.get(1) else { return Ok(1) };
-    let value = constant(AggregateKind::Lag, distance)?;
-    let rows = value.cast_to(&DataType::UInt64).ok().and_then(|value| match value {
-        ScalarValue::UInt64(rows) => rows.filter(|rows| (1..ROWS_FRAME_MAX).contains(rows)),
-        _ => None,
-    });
-    rows.ok_or_else(|| {
-        Error::usage(format!("LAG of {value} rows: expected 1 to {}", ROWS_FRAME_MAX - 1))
-    })
-}
-
-/// The length in µs of a frame that has one.
+/// The length in µs of a frame that has one. One that ends a microsecond before the row is
+/// everything before the row's time: as long as one that ends with it.
 fn frame_length(extent: FrameExtent) -> Option<i64> {
     match extent {
-        FrameExtent::Range { preceding_us, .. } => preceding_us,
+        FrameExtent::Range { preceding_us, until_us: 1 } => preceding_us,
+        FrameExtent::Range { preceding_us, until_us } => preceding_us.map(|us| us - until_us),
         FrameExtent::Rows { .. } => None,
     }
+}
+
+fn seconds(us: i64) -> Expr {
+    lit(us as f64 / SECOND_US as f64)
 }
 
 pub fn is_slot(expr: &Expr) -> bool {
@@ -558,103 +505,4 @@ fn bare(expr: Expr) -> Expr {
         }
         other => other,
     }
-}
-
-/// What a frame leaves out, and how many rows it holds at most, in a whole number: `bind` writes
-/// it as the months of the interval that ends the frame, which no frame has otherwise.
-pub fn frame_code(exclude: Exclude, rows_max: Option<u64>) -> u64 {
-    let exclude = match exclude {
-        Exclude::NoOthers => 0,
-        Exclude::CurrentRow => 1,
-        Exclude::Ties => 2,
-    };
-    exclude + 3 * rows_max.unwrap_or(0)
-}
-
-fn frame_of_code(code: u64) -> (Exclude, Option<u64>) {
-    let exclude = [Exclude::NoOthers, Exclude::CurrentRow, Exclude::Ties][(code % 3) as usize];
-    (exclude, Some(code / 3).filter(|rows| *rows > 0))
-}
-
-fn extent(frame: &WindowFrame) -> Result<(FrameExtent, Exclude, Option<u64>)> {
-    let (mut exclude, mut rows_max) = (Exclude::NoOthers, None);
-    let (mut until_us, mut until_rows) = (0, 0);
-    match &frame.end_bound {
-        WindowFrameBound::CurrentRow => {}
-        WindowFrameBound::Preceding(value) if frame.units == WindowFrameUnits::Rows => {
-            until_rows = rows(value)?;
-        }
-        WindowFrameBound::Preceding(value) => {
-            let (months, us) = interval(value)?;
-            (exclude, rows_max) = frame_of_code(months.unsigned_abs().into());
-            until_us = us;
-        }
-        WindowFrameBound::Following(_) => {
-            return Err(Error::not_supported("a frame that looks ahead"));
-        }
-    }
-    let preceding = match &frame.start_bound {
-        WindowFrameBound::Preceding(value) => Some(value),
-        WindowFrameBound::CurrentRow => None,
-        WindowFrameBound::Following(_) => {
-            return Err(Error::not_supported("a frame that looks ahead"));
-        }
-    };
-    let extent = match frame.units {
-        WindowFrameUnits::Range => FrameExtent::Range {
-            preceding_us: match preceding {
-                None => Some(0),
-                Some(value) if value.is_null() => None,
-                Some(value) => Some(interval_us(value)?),
-            },
-            until_us,
-        },
-        WindowFrameUnits::Rows => FrameExtent::Rows {
-            preceding: match preceding {
-                None => Some(0),
-                Some(value) if value.is_null() => None,
-                Some(value) => Some(rows(value)?),
-            },
-            until: until_rows,
-        },
-        WindowFrameUnits::Groups => return Err(Error::not_yet("GROUPS frames")),
-    };
-    Ok((extent, exclude, rows_max))
-}
-
-fn rows(value: &ScalarValue) -> Result<u64> {
-    match value {
-        ScalarValue::UInt64(Some(rows)) => Ok(*rows),
-        other => Err(Error::usage(format!("{other} PRECEDING is no number of rows"))),
-    }
-}
-
-/// A constant interval in µs; months have no fixed length.
-fn interval_us(value: &ScalarValue) -> Result<i64> {
-    match interval(value)? {
-        (0, us) => Ok(us),
-        _ => Err(Error::not_supported("a frame of months or years: they have no fixed length")
-            .with_hint("use days, for example INTERVAL '30' DAY")),
-    }
-}
-
-/// The months and µs of a constant interval.
-fn interval(value: &ScalarValue) -> Result<(i32, i64)> {
-    let wrong = || Error::usage(format!("{value} PRECEDING is no interval"));
-    let (months, days, nanos) = match value {
-        ScalarValue::IntervalMonthDayNano(Some(i)) => (i.months, i.days, i.nanoseconds),
-        ScalarValue::IntervalDayTime(Some(i)) => (0, i.days, i64::from(i.milliseconds) * 1_000_000),
-        _ => return Err(wrong().with_hint("write INTERVAL '30' MINUTE")),
-    };
-    let us = i64::from(days)
-        .checked_mul(DAY_US)
-        .and_then(|us| us.checked_add(nanos / 1_000))
-        .ok_or_else(wrong)?;
-    if nanos % 1_000 != 0 {
-        return Err(Error::not_supported("a frame finer than microseconds"));
-    }
-    if us < 0 {
-        return Err(Error::not_supported("a frame that looks ahead (negative PRECEDING)"));
-    }
-    Ok((months, us))
 }

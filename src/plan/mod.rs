@@ -5,6 +5,7 @@
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
 //! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
 //! | `subquery` | sub-queries between a feature and its source |
+//! | `chained` | windows over the results of windows |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
 //! | `assemble`, `output` | those parts → step batch, slots, output columns |
 //! | `dataflow` | the specs that drivers build operators from |
@@ -18,12 +19,13 @@
 //! | `expression` | types that may leave an expression; physical expressions |
 //! | `reach` | how far back a read looks; `ttl` |
 //! | `fixture` | test material |
-//! | `scalar` | scalar functions of our own |
+//! | `scalar`, `registered` | scalar functions of our own, and of the program around |
 //! | `session`, `relation` | the DataFusion session of ad-hoc SQL; TUMBLE and HOP in it |
 
 mod assemble;
 pub mod bind;
 mod call;
+mod chained;
 mod check;
 mod check_call;
 mod check_frame;
@@ -40,6 +42,7 @@ mod lenient;
 mod lower;
 mod output;
 pub mod reach;
+pub mod registered;
 mod relation;
 pub mod scalar;
 pub mod session;

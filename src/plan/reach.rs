@@ -36,7 +36,11 @@ impl Reach {
 
 /// The longest RANGE frame; `None` if a frame or the whole window is without limit.
 fn longest_frame(window: &WindowSpec) -> Option<i64> {
-    let WindowSpec::Trailing(spec) = window else { return None };
+    let spec = match window {
+        WindowSpec::Trailing(spec) => spec,
+        WindowSpec::Chain(spec) => &spec.second,
+        WindowSpec::Group(_) => return None,
+    };
     let length = |frame: &FrameSpec| match frame.extent {
         FrameExtent::Range { preceding_us, .. } => preceding_us,
         FrameExtent::Rows { .. } => None,
@@ -66,7 +70,12 @@ impl FeaturePlan {
             "ttl: values of a key without rows for {ttl} are NULL when read; final rows are not \
              changed by it"
         ));
-        if let WindowSpec::Trailing(spec) = &mut self.window {
+        let spec = match &mut self.window {
+            WindowSpec::Trailing(spec) => Some(spec),
+            WindowSpec::Chain(spec) => Some(&mut spec.second),
+            WindowSpec::Group(_) => None,
+        };
+        if let Some(spec) = spec {
             let limitless = spec.frames.iter().any(|frame| match frame.extent {
                 FrameExtent::Range { preceding_us, .. } => preceding_us.is_none(),
                 FrameExtent::Rows { .. } => true,

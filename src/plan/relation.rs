@@ -111,7 +111,7 @@ fn encode(factor: &mut TableFactor) -> Result<()> {
 fn table_of_encoded(factor: &TableFactor) -> Option<TableFactor> {
     let TableFactor::Table { name, args: Some(args), .. } = factor else { return None };
     let name = name.to_string();
-    if !["tumble", "hop", "cumulate", "session"]
+    if !["tumble", "hop", "cumulate", "session", "count_window"]
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known))
     {

@@ -3,7 +3,7 @@
 //!
 //! Never used to run a feature: operators do that. Callers: `bind`, `computed`, `batch`, `cli`.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
@@ -66,6 +66,7 @@ pub fn session(aggregates: Vec<Arc<AggregateUDF>>, options: &SessionOptions) -> 
     if let Some(functions) = builder.scalar_functions() {
         functions.extend(window_udfs());
         functions.extend(super::scalar::all());
+        functions.extend(super::registered::functions());
     }
     SessionContext::new_with_state(builder.build())
 }
@@ -97,19 +98,27 @@ fn config() -> SessionConfig {
     config
 }
 
-/// The functions and options that binding reads; shared, it never changes.
+static STATE: RwLock<Option<&'static SessionState>> = RwLock::new(None);
+
+/// The functions and options that binding reads; another one after each registration.
 pub(super) fn functions() -> &'static SessionState {
-    static STATE: LazyLock<SessionState> = LazyLock::new(|| {
-        let mut builder = SessionStateBuilder::new()
-            .with_default_features()
-            .with_config(config())
-            .with_type_planner(Arc::new(Types));
-        if let Some(functions) = builder.scalar_functions() {
-            functions.extend(super::scalar::all());
-        }
-        builder.build()
-    });
-    &STATE
+    let known = *STATE.read().unwrap_or_else(PoisonError::into_inner);
+    known.unwrap_or_else(refresh)
+}
+
+/// Builds them anew. The few that are made stay for ever.
+pub(super) fn refresh() -> &'static SessionState {
+    let mut builder = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config())
+        .with_type_planner(Arc::new(Types));
+    if let Some(functions) = builder.scalar_functions() {
+        functions.extend(super::scalar::all());
+        functions.extend(super::registered::functions());
+    }
+    let state: &'static SessionState = Box::leak(Box::new(builder.build()));
+    *STATE.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    state
 }
 
 pub(super) fn options() -> &'static ConfigOptions {

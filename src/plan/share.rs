@@ -97,6 +97,7 @@ impl StateGroup {
         match &mut self.window {
             WindowSpec::Trailing(spec) => spec.value_types = value_types,
             WindowSpec::Group(spec) => spec.value_types = value_types,
+            WindowSpec::Chain(_) => return Err(Error::internal("a shared window over windows")),
         }
         // The layout grew: older members read the same columns at new places.
         let own = identity(&before);
@@ -180,6 +181,7 @@ fn identity(window: &WindowSpec) -> Joined {
         WindowSpec::Group(spec) => {
             Joined { slots: (0..spec.slots.len()).collect(), carried: Vec::new() }
         }
+        WindowSpec::Chain(_) => Joined { slots: Vec::new(), carried: Vec::new() },
     }
 }
 

@@ -10,6 +10,7 @@ use sqlparser::ast::{
     Value, VisitMut, VisitorMut,
 };
 
+use super::registered;
 use crate::error::{Error, Result};
 use crate::sql::token::span_of;
 
@@ -87,11 +88,45 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        if let Some(lists) = over_lists(function) {
+            *expr = Expr::Function(lists);
+            return ControlFlow::Continue(());
+        }
         match call(function) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error.with_span(span_of(function.span()))),
         }
     }
+}
+
+/// A registered aggregate as its function over the lists of its arguments.
+fn over_lists(function: &Function) -> Option<Function> {
+    let [part] = function.name.0.as_slice() else { return None };
+    let behind = registered::aggregate(&part.as_ident()?.value.to_ascii_lowercase())?;
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let named = |function: &mut Function, name: &str| {
+        let ident = part.as_ident().map_or_else(
+            || Ident::new(name),
+            |ident| Ident { value: name.to_owned(), ..ident.clone() },
+        );
+        function.name = ObjectName::from(vec![ident]);
+    };
+    let of = |arg: &FunctionArg| {
+        let mut array = function.clone();
+        named(&mut array, "array_agg");
+        if let Some(list) = arguments(&mut array) {
+            list.args = vec![arg.clone()];
+        }
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(array)))
+    };
+    let lists: Vec<FunctionArg> = list.args.iter().map(of).collect();
+    let mut outer = function.clone();
+    named(&mut outer, &behind);
+    (outer.filter, outer.over, outer.null_treatment) = (None, None, None);
+    if let Some(list) = arguments(&mut outer) {
+        (list.args, list.clauses, list.duplicate_treatment) = (lists, Vec::new(), None);
+    }
+    Some(outer)
 }
 
 fn call(function: &mut Function) -> Result<()> {
@@ -105,6 +140,7 @@ fn call(function: &mut Function) -> Result<()> {
         return Ok(());
     }
     match name.as_str() {
+        "count" => count_of_several(function),
         "distinct_count" => {
             if let Some(list) = arguments(function) {
                 list.duplicate_treatment = Some(DuplicateTreatment::Distinct);
@@ -178,6 +214,31 @@ fn rest(name: &str) -> &'static str {
     }
 }
 
+/// `COUNT(a, b)` counts the rows where neither is NULL.
+fn count_of_several(function: &mut Function) {
+    let Some(list) = arguments(function) else { return };
+    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) || list.args.len() < 2 {
+        return;
+    }
+    let known = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+            Some(Expr::IsNotNull(Box::new(Expr::Nested(Box::new(expr.clone())))))
+        }
+        _ => None,
+    };
+    let Some(known) = list.args.iter().map(known).collect::<Option<Vec<_>>>() else { return };
+    let both = |left: Expr, right: Expr| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    };
+    let filter = function.filter.take().map(|first| Expr::Nested(first));
+    if let Some(list) = arguments(function) {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+    }
+    function.filter = filter.into_iter().chain(known).reduce(both).map(Box::new);
+}
+
 /// `percentile_cont(p) WITHIN GROUP (ORDER BY x)` is `percentile_cont(x, p)`.
 fn within_group(function: &mut Function, name: &str) -> Result<()> {
     let [order] = function.within_group.as_slice() else {
@@ -232,6 +293,8 @@ mod tests {
                 "percentile_cont(x, 1 - (0.3))",
             ),
             ("mode() WITHIN GROUP (ORDER BY x)", "mode(x)"),
+            ("count(a, b + 1)", "count(*) FILTER (WHERE (a) IS NOT NULL AND (b + 1) IS NOT NULL)"),
+            ("count(DISTINCT a, b)", "count(DISTINCT a, b)"),
             ("sum(x)", "sum(x)"),
         ] {
             assert_eq!(rewritten(text), expected, "{text}");

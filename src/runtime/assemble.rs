@@ -1,7 +1,7 @@
 //! The parts of an engine, connected and not yet running: `supervisor` gives each a thread or a
 //! task, `step` moves them one at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::limits::LANE_QUEUE;
 use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::{KEY_GROUPS, Shard};
+use crate::model::time::EventTime;
 use crate::runtime::committer::{Committer, CommitterStart, Stop, Stores};
 use crate::runtime::exchange::lane_of;
 use crate::runtime::ingest::{Control, IngestTask, Stage};
@@ -29,7 +30,7 @@ use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::saved::{self, Chain, Parked};
-use crate::runtime::task::{CommitMessage, LaneTask, Question};
+use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, Compute, Judgement, PartitionState};
 use crate::source::growth::resume;
 use crate::source::intake::Intake;
@@ -49,6 +50,8 @@ pub struct OpenSource {
     pub targets: Vec<Position>,
     /// Up to these positions rows may be in online stores already.
     pub hold: Vec<Position>,
+    /// The newest event admitted before, and when it was read (µs of wall time).
+    pub newest: Option<(EventTime, i64)>,
 }
 
 /// How a source is opened.
@@ -59,14 +62,12 @@ pub struct Opening<'a> {
     pub manifest: Option<&'a Manifest>,
     /// Stop at the ends seen now.
     pub until_end: bool,
-    /// Up to these positions rows may be in online stores already.
-    pub hold: Vec<Position>,
 }
 
 impl OpenSource {
     /// Positions a source where the manifest left it, or at its start. Blocks.
     pub fn open(mut source: Box<dyn Source>, opening: Opening<'_>) -> Result<Self> {
-        let Opening { def, compute, manifest, until_end, hold } = opening;
+        let Opening { def, compute, manifest, until_end } = opening;
         let mut intake = Intake::new(def.clone(), Judgement::Stream, compute)?;
         if let Some(manifest) = manifest {
             saved::refuse_repartitioned(manifest, &def, source.partitions().len())?;
@@ -88,16 +89,23 @@ impl OpenSource {
             Connector::Kafka => source.ends()?,
             Connector::File | Connector::Datagen => Vec::new(),
         };
+        source.seek(&starts)?;
+        let rate = def.options.datagen_rate;
+        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.newest_read_at);
+        let newest = state.as_ref().and_then(saved::newest_event);
+        let newest = newest.map(|newest| (newest, read_at.unwrap_or(clock::wall_now().0)));
+        Ok(Self { source, intake, until, rate, starts, targets, hold: Vec::new(), newest })
+    }
+
+    /// Says up to which positions rows may be in online stores already.
+    pub fn hold_until(&mut self, positions: &[Position]) {
         // Beyond the end there is nothing to wait for: the log has been cut.
         let within = |position: &Position| {
-            let end = targets.iter().find(|end| end.partition == position.partition);
+            let end = self.targets.iter().find(|end| end.partition == position.partition);
             let offset = end.map_or(position.offset, |end| end.offset.min(position.offset));
             Position { offset, ..*position }
         };
-        let hold = hold.iter().map(within).collect();
-        source.seek(&starts)?;
-        let rate = def.options.datagen_rate;
-        Ok(Self { source, intake, until, rate, starts, targets, hold })
+        self.hold = positions.iter().map(within).collect();
     }
 
     /// What a checkpoint before the first record says.
@@ -180,54 +188,11 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         let source = from.pipeline.groups[id.group].source;
         homes.check(&from.pipeline.sources[source].def.name, *id, snapshot)?;
     }
-    let (mut lanes, mut work, mut questions) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, lane) in
-        restored_lanes(&from.pipeline, from.lanes, &from.state)?.into_iter().enumerate()
-    {
-        let (work_end, work_of_lane) = crossbeam_channel::bounded(queues.lane);
-        let (question_end, asked) = crossbeam_channel::unbounded();
-        let sources: BTreeSet<usize> = (0..from.pipeline.sources.len()).collect();
-        lanes.push(LaneTask {
-            index,
-            lane,
-            work: work_of_lane,
-            questions: asked,
-            commit: commit.clone(),
-            online: current.clone(),
-            progress: progress.clone(),
-            sources,
-        });
-        work.push(work_end);
-        questions.push(question_end);
-    }
-    let (mut ingest, mut controls) = (Vec::new(), Vec::new());
-    for (number, open) in from.sources.into_iter().enumerate() {
-        let (control_end, control) = crossbeam_channel::unbounded();
-        let of = &from.pipeline.sources[number];
-        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
-        progress.sources[number].set_targets(targets);
-        progress.sources[number].lag.set_starts(&open.starts);
-        ingest.push(IngestTask {
-            number,
-            source: open.source,
-            intake: open.intake,
-            groups: from.pipeline.groups.clone(),
-            own: of.groups.clone(),
-            lanes: work.clone(),
-            commit: commit.clone(),
-            control,
-            archive: of.def.options.archive,
-            until: open.until,
-            progress: progress.clone(),
-            stop: stop.clone(),
-            rate: open.rate,
-            hold: open.hold,
-            stage: Stage::Reading,
-            rows_read: 0,
-            started: clock::monotonic(),
-        });
-        controls.push(control_end);
-    }
+    let ends = Ends { commit, current, progress: progress.clone(), stop: stop.clone() };
+    let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
+    let (lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
+    let (ingest, controls) = ingest_tasks(from.sources, &from.pipeline, &work, &ends);
+    let commit = ends.commit;
     if !from.state.is_empty() && !from.targets.is_empty() {
         touch_all(&controls);
     }
@@ -258,6 +223,77 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     let stores = Stores { outputs, checkpoints, chain: Chain::default() };
     let committer = Committer::new(committer, stores);
     Ok(Parts { ingest, lanes, committer, messages, online, questions, progress, stopping, stop })
+}
+
+/// What lanes and ingest tasks talk to.
+struct Ends {
+    commit: mpsc::Sender<CommitMessage>,
+    current: mpsc::Sender<CurrentRows>,
+    progress: Arc<Progress>,
+    stop: Arc<AtomicBool>,
+}
+
+type Lanes = (Vec<LaneTask>, Vec<Sender<LaneMessage>>, Vec<Sender<Question>>);
+
+fn lane_tasks(lanes: Vec<Lane>, pipeline: &Pipeline, queues: Queues, ends: &Ends) -> Lanes {
+    let (mut tasks, mut work, mut questions) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, lane) in lanes.into_iter().enumerate() {
+        let (work_end, work_of_lane) = crossbeam_channel::bounded(queues.lane);
+        let (question_end, asked) = crossbeam_channel::unbounded();
+        tasks.push(LaneTask {
+            index,
+            lane,
+            work: work_of_lane,
+            questions: asked,
+            commit: ends.commit.clone(),
+            online: ends.current.clone(),
+            progress: ends.progress.clone(),
+            sources: (0..pipeline.sources.len()).collect(),
+        });
+        work.push(work_end);
+        questions.push(question_end);
+    }
+    (tasks, work, questions)
+}
+
+fn ingest_tasks(
+    sources: Vec<OpenSource>,
+    pipeline: &Pipeline,
+    lanes: &[Sender<LaneMessage>],
+    ends: &Ends,
+) -> (Vec<IngestTask>, Vec<Sender<Control>>) {
+    let (mut tasks, mut controls) = (Vec::new(), Vec::new());
+    for (number, open) in sources.into_iter().enumerate() {
+        let (control_end, control) = crossbeam_channel::unbounded();
+        let of = &pipeline.sources[number];
+        let targets = open.targets.iter().map(|end| (end.partition, end.offset));
+        ends.progress.sources[number].set_targets(targets);
+        ends.progress.sources[number].lag.set_starts(&open.starts);
+        if let Some((newest, read_at)) = open.newest {
+            ends.progress.sources[number].resume(newest, read_at);
+        }
+        tasks.push(IngestTask {
+            number,
+            source: open.source,
+            intake: open.intake,
+            groups: pipeline.groups.clone(),
+            own: of.groups.clone(),
+            lanes: lanes.to_vec(),
+            commit: ends.commit.clone(),
+            control,
+            archive: of.def.options.archive,
+            until: open.until,
+            progress: ends.progress.clone(),
+            stop: ends.stop.clone(),
+            rate: open.rate,
+            hold: open.hold,
+            stage: Stage::Reading,
+            rows_read: 0,
+            started: clock::monotonic(),
+        });
+        controls.push(control_end);
+    }
+    (tasks, controls)
 }
 
 /// Values on their way to a store when an engine died are in no checkpoint, and their keys may

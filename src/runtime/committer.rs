@@ -27,7 +27,7 @@ use crate::runtime::lane::CellState;
 use crate::runtime::outputs::Outputs;
 use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
-use crate::runtime::progress::Progress;
+use crate::runtime::progress::{Progress, SourceProgress};
 use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, stopped};
 use crate::source::admit::AdmissionState;
@@ -351,6 +351,13 @@ impl Committer {
             pipeline,
             state,
             admission,
+            newest_read_at: self
+                .from
+                .progress
+                .sources
+                .iter()
+                .map(SourceProgress::read_at)
+                .collect(),
             parked: self.parked.clone(),
             ended: phase == Phase::Finalising,
         };

@@ -157,6 +157,10 @@ impl IngestTask {
         let polled = self.source.poll(max, wait)?;
         self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
+            if polled.end_of_input {
+                // Files do not wait for more as a broker does.
+                std::thread::sleep(wait);
+            }
             return Ok(0);
         }
         failpoint::pass("source.after_poll")?;

@@ -116,12 +116,13 @@ impl Budget {
 }
 
 /// Watches until the engine ends; over the budget it asks for a checkpoint, then for the end.
-pub async fn watch(budget: Budget, progress: Arc<Progress>, requests: mpsc::Sender<Request>) {
+pub async fn watch(budget: Budget, progress: Arc<Progress>, requests: mpsc::WeakSender<Request>) {
     loop {
         tokio::time::sleep(LOOK).await;
-        if requests.is_closed() {
+        // Whoever drops the engine ends it.
+        let Some(requests) = requests.upgrade().filter(|requests| !requests.is_closed()) else {
             return;
-        }
+        };
         let Some(error) = budget.exceeded(&progress, resident()) else { continue };
         let (reply, answer) = oneshot::channel();
         // The engine may have stopped by itself meanwhile.

@@ -25,6 +25,7 @@
 //! | `online` | the task that writes current values |
 //! | `progress` | counters that others may read |
 //! | `resume` | from a checkpoint to a [`assemble::Start`], taking over |
+//! | `bootstrap` | the state of new features, made of history |
 //! | `assemble` | the parts of an engine, connected |
 //! | `step` | moves the parts one at a time, for tests that choose what happens |
 //! | `lag` | how far behind its log a source is |
@@ -34,6 +35,7 @@
 
 pub mod ask;
 pub mod assemble;
+pub mod bootstrap;
 pub mod committer;
 pub mod exchange;
 pub mod ingest;

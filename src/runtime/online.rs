@@ -115,7 +115,7 @@ impl OnlineTask {
         let written = tokio::select! {
             written = self.write(current, Version { generation, epoch, sequence }) => written,
             () = out_of_time(stopping) => {
-                tracing::warn!("a store does not answer: it gets the last values at the next start");
+                tracing::warn!("a store does not answer: it gets its values at the next start");
                 self.given_up = true;
                 Ok(())
             }
@@ -186,8 +186,9 @@ impl OnlineTask {
         }
         for (number, target) in &self.targets {
             match target.store.mark(&target.feature).await {
-                Ok(Some(_)) => {}
-                Ok(None) => {
+                Ok(Some(mark)) if mark.generation >= self.generation => {}
+                // Empty, or empty and then claimed by an engine that should be gone.
+                Ok(_) => {
                     target.store.claim(&target.feature, self.generation).await?;
                     self.written.remove(number);
                     self.reseed.ask(&self.progress);

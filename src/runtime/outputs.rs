@@ -131,6 +131,16 @@ impl Outputs {
         Ok(files)
     }
 
+    /// Writes what has become large ahead of `epoch`, which prepares it.
+    pub async fn stage_large(&mut self, epoch: Epoch) -> Result<()> {
+        for (_, output) in self.all() {
+            if output.writer.bytes() >= OFFLINE_BYTES_MAX {
+                output.writer.stage(epoch).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Letters on their way to a topic: they are there before the epoch is.
     async fn send_dead_letters(&mut self) -> Result<()> {
         for dead in &mut self.dead {
@@ -143,6 +153,12 @@ impl Outputs {
             sent.map_err(|e| Error::internal(format!("sending dead letters: {e}")))??;
         }
         Ok(())
+    }
+
+    /// The rows of one output that no file holds yet.
+    pub fn waiting(&mut self, id: OutputId) -> Vec<RecordBatch> {
+        let output = self.output(id);
+        output.map_or_else(Vec::new, |output| output.writer.carried().cloned().collect())
     }
 
     /// The rows that stay for a later epoch, for the state of this one: what is new, or all of

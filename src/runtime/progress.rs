@@ -145,6 +145,18 @@ impl SourceProgress {
         self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// When the newest event was read, µs of wall time.
+    pub fn read_at(&self) -> Option<i64> {
+        let read = self.newest_event.load(Relaxed) != i64::MIN;
+        read.then(|| self.newest_read_at.load(Relaxed))
+    }
+
+    /// Goes on where an engine before was: the newest event, and when it was read.
+    pub fn resume(&self, newest: EventTime, read_at: i64) {
+        self.newest_event.store(newest.0, Relaxed);
+        self.newest_read_at.store(read_at, Relaxed);
+    }
+
     /// "Now" of this source (semantics §4): its newest event time plus the wall time since that
     /// record was read, never beyond the wall clock. `None` before the first record.
     pub fn serving_time(&self, wall: EventTime) -> Option<EventTime> {

@@ -50,14 +50,14 @@ pub struct Owner {
     pub committed: Epoch,
 }
 
-/// Takes over and restores. `open` opens the sources, given up to which positions each may be in
-/// online stores; `outputs` opens the outputs and drops what nobody committed.
+/// Takes over and restores. `open` opens the sources where the manifest left them; `outputs` opens
+/// the outputs and drops what nobody committed.
 ///
 /// # Errors
 /// `Fenced` if another engine commits or has claimed a store meanwhile; whatever the stores say.
 pub async fn resume(
     from: Resume<'_>,
-    open: impl AsyncFnOnce(Vec<Vec<Position>>) -> Result<Vec<OpenSource>>,
+    open: impl AsyncFnOnce() -> Result<Vec<OpenSource>>,
     outputs: impl AsyncFnOnce(Owner) -> Result<Outputs>,
 ) -> Result<Resumed> {
     let manifest = from.recovered.map(|recovered| &recovered.manifest);
@@ -69,9 +69,7 @@ pub async fn resume(
         generation = 1;
     }
     failpoint::pass("recover.before_load")?;
-    let held = 0..from.pipeline.sources.len();
-    let held = held.map(|source| held_positions(&from.pipeline, source, &marks));
-    let sources = open(held.collect()).await?;
+    let mut sources = open().await?;
     let epoch = committed.next();
     let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
     let draft = saved::taken_over(manifest, epoch, generation, &from.pipeline, starts)?;
@@ -80,6 +78,11 @@ pub async fn resume(
     failpoint::pass("takeover.after")?;
     for target in from.targets.values() {
         target.store.claim(&target.feature, generation).await?;
+    }
+    // Only now nobody else writes there any more.
+    let marks = self::marks(from.targets).await?;
+    for (number, source) in sources.iter_mut().enumerate() {
+        source.hold_until(&held_positions(&from.pipeline, number, &marks));
     }
     let mut outputs = outputs(Owner { generation, committed }).await?;
     let restored = match from.recovered {

@@ -36,6 +36,8 @@ pub struct Cut {
     pub state: Vec<(usize, CellState)>,
     /// (source, its partitions, admission).
     pub admission: Vec<(usize, usize, AdmissionState)>,
+    /// When the newest event of each source was read, by number.
+    pub newest_read_at: Vec<Option<i64>>,
     pub parked: Arc<Parked>,
     pub ended: bool,
 }
@@ -48,8 +50,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Whether the next epoch should hold all state of operators again: nothing to add to, or what was added
-    /// has become as long or as large as what it was added to.
+    /// Whether the next epoch should hold all state of operators again: nothing to add to, or what
+    /// was added has become as long or as large as what it was added to.
     pub fn wants_whole(&self) -> bool {
         let added = |files: &Vec<StateFile>| files.iter().skip(1).map(|f| f.bytes).sum::<u64>();
         let first = |files: &Vec<StateFile>| files.first().map_or(0, |f| f.bytes);
@@ -158,7 +160,8 @@ pub fn draft(
     };
     for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
-        let state = source_state(def, *partitions, admission, cut.ended)?;
+        let mut state = source_state(def, *partitions, admission, cut.ended)?;
+        state.newest_read_at = cut.newest_read_at.get(*number).copied().flatten();
         draft.sources.insert(def.name.clone(), state);
     }
     for (number, group) in pipeline.groups.iter().enumerate() {
@@ -211,6 +214,7 @@ fn source_state(
         partitions,
         admission: to_json(admission)?,
         watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
+        newest_read_at: None,
         ended,
     })
 }
@@ -290,12 +294,23 @@ fn dead_part(source: &str) -> String {
 }
 
 /// The group of a manifest that a feature belongs to: features of one old group stay together,
-/// new ones share only among themselves.
-pub fn start_of(manifest: Option<&Manifest>, feature: &str, version: u32) -> String {
+/// new ones share only among themselves, those that begin with history apart from the others.
+pub fn start_of(
+    manifest: Option<&Manifest>,
+    feature: &str,
+    version: u32,
+    from_history: bool,
+) -> String {
     let Some(manifest) = manifest else { return String::new() };
     let member = |group: &GroupState| group.members.get(feature).map(|m| m.version);
     let mut found = manifest.groups.iter().filter(|(_, group)| member(group) == Some(version));
-    found.next().map_or_else(|| format!("epoch {}", manifest.epoch), |(name, _)| name.clone())
+    found.next().map_or_else(
+        || match from_history {
+            true => format!("history up to epoch {}", manifest.epoch),
+            false => format!("epoch {}", manifest.epoch),
+        },
+        |(name, _)| name.clone(),
+    )
 }
 
 /// A member of a saved group that is no longer defined while others of the group run.

@@ -12,6 +12,7 @@ use crate::model::epoch::Epoch;
 use crate::runtime::assemble::{Parts, Queues, Start, assemble};
 use crate::runtime::committer::{Event, Request, Stop};
 
+mod damage;
 mod oracle;
 mod tests;
 mod world;
@@ -109,6 +110,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Everything read so far reaches its store.
+    pub fn deliver(&mut self) -> Result<()> {
+        for lane in &mut self.parts.lanes {
+            while lane.turn()? {}
+        }
+        while self.runtime.block_on(self.parts.online.turn()) {}
+        Ok(())
+    }
+
     /// Closes every window and stops; then moves everything in turn until all is done.
     pub fn finish(&mut self) -> Result<Epoch> {
         self.parts.committer.on_event(Event::Request(Request::Stop(Stop::Finalise)))?;
@@ -123,10 +133,7 @@ impl Steps {
             for source in 0..self.parts.ingest.len() {
                 self.step(Move::Ingest(source))?;
             }
-            for lane in &mut self.parts.lanes {
-                while lane.turn()? {}
-            }
-            while self.runtime.block_on(self.parts.online.turn()) {}
+            self.deliver()?;
         }
         Ok(self.parts.committer.epoch())
     }
@@ -139,10 +146,5 @@ impl Steps {
     /// Counters of everything read in this life.
     pub fn conserved(&self) -> bool {
         self.parts.progress.totals().conserved()
-    }
-
-    /// The process dies here; the runtime is left for the next life.
-    pub fn kill(self) -> Runtime {
-        self.runtime
     }
 }

@@ -30,6 +30,8 @@ pub struct Running {
     pub(super) questions: Vec<Sender<Question>>,
     ends: Mutex<Option<Ends>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
+    /// How it ended, once it has.
+    ended: Mutex<Option<Result<Epoch>>>,
     stopping: watch::Sender<bool>,
     stop: Arc<AtomicBool>,
 }
@@ -47,7 +49,7 @@ pub fn start(from: Start, budget: Budget) -> Result<Running> {
     let parts = assemble(from, QUEUES)?;
     let Parts { ingest, lanes, committer, online, messages, progress, .. } = parts;
     let (requests, requested) = mpsc::channel(8);
-    tokio::spawn(memory::watch(budget, progress.clone(), requests.clone()));
+    tokio::spawn(memory::watch(budget, progress.clone(), requests.downgrade()));
     let (mut lane_threads, mut sources) = (Vec::new(), Vec::new());
     for task in lanes {
         let thread = std::thread::Builder::new().name(format!("lane-{}", task.index));
@@ -68,6 +70,7 @@ pub fn start(from: Start, budget: Budget) -> Result<Running> {
             committer: tokio::spawn(committer.run(messages, requested, interval)),
         })),
         lanes: Mutex::new(lane_threads),
+        ended: Mutex::default(),
         stopping: parts.stopping,
         stop: parts.stop,
     })
@@ -104,18 +107,26 @@ impl Running {
         ends.as_ref().is_none_or(|ends| ends.committer.is_finished())
     }
 
-    /// Waits for the end, once: the last epoch, or why the engine failed.
+    /// Waits for the end: the last epoch, or why the engine failed.
     pub async fn wait(&self) -> Result<Epoch> {
         let settled = self.settled().await;
         let left = self.leave().await;
         settled.and_then(|epoch| left.map(|()| epoch))
     }
 
-    /// Waits until everything read is committed and written, once; the lanes go on answering
-    /// from what they hold until they may [`leave`](Self::leave).
+    /// Waits until everything read is committed and written; the lanes go on answering from what
+    /// they hold until they may [`leave`](Self::leave).
     pub async fn settled(&self) -> Result<Epoch> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(ends) = ends else { return Err(gone()) };
+        if let Some(ends) = ends {
+            let result = self.end(ends).await;
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.clone().unwrap_or_else(|| Err(gone()))
+    }
+
+    async fn end(&self, ends: Ends) -> Result<Epoch> {
         let result = ends.committer.await;
         self.stop.store(true, Relaxed);
         self.stopping.send_replace(true);

@@ -14,8 +14,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::checkpoint::home::EngineInfo;
 use crate::error::{Error, Result};
+use crate::serve::engine::Desired;
 use crate::serve::json::read_error;
-use crate::serve::routes::ARROW_STREAM;
+use crate::serve::routes::{ARROW_STREAM, DEFINE_TIMEOUT};
 use crate::serve::{sql, tls};
 use crate::sql::printer::name_text;
 
@@ -45,7 +46,7 @@ pub fn feature_path(feature: &str, key: &[(String, String)], at: Option<&str>) -
 /// The body of the answer to a GET; an error answer becomes the error it carries.
 pub async fn get(engine: &EngineInfo, path: &str) -> Result<String> {
     let request = Request::get(path);
-    let body = send(engine, request, Body::empty()).await?;
+    let body = send(engine, request, Body::empty(), TIMEOUT).await?;
     String::from_utf8(body.to_vec()).map_err(|_| Error::data("the engine's answer is not UTF-8"))
 }
 
@@ -53,13 +54,23 @@ pub async fn get(engine: &EngineInfo, path: &str) -> Result<String> {
 pub async fn current_values(engine: &EngineInfo, feature: &str) -> Result<Vec<RecordBatch>> {
     let statement = format!("SELECT * FROM {}", name_text(feature));
     let request = Request::post("/sql").header(header::ACCEPT, ARROW_STREAM);
-    let body = send(engine, request, submission(&statement)).await?;
+    let body = send(engine, request, submission(&statement), TIMEOUT).await?;
     Ok(sql::read_arrow(&body)?.1)
 }
 
 /// Hands statements that change definitions to the engine; its answer, line by line.
-pub async fn define(engine: &EngineInfo, statements: &str) -> Result<Vec<String>> {
-    let body = send(engine, Request::post("/sql"), submission(statements)).await?;
+pub async fn define(
+    engine: &EngineInfo,
+    statements: &str,
+    desired: Option<Desired>,
+) -> Result<Vec<String>> {
+    let mut request = serde_json::json!({ "sql": statements });
+    if let Some(desired) = desired {
+        request["apply"] = serde_json::json!(desired);
+    }
+    let limit = DEFINE_TIMEOUT + TIMEOUT;
+    let body = Body::from(request.to_string());
+    let body = send(engine, Request::post("/sql"), body, limit).await?;
     let answer: serde_json::Value = serde_json::from_slice(&body)
         .map_err(|e| Error::data(format!("the engine's answer: {e}")))?;
     let results = answer.get("results").and_then(|r| r.as_array()).into_iter().flatten();
@@ -70,7 +81,7 @@ pub async fn define(engine: &EngineInfo, statements: &str) -> Result<Vec<String>
 /// Has every current value of a feature written to its online store.
 pub async fn rebuild(engine: &EngineInfo, feature: &str) -> Result<()> {
     let path = format!("/online/{}/rebuild", utf8_percent_encode(feature, ENCODED));
-    send(engine, Request::post(path), Body::from("{}")).await.map(|_| ())
+    send(engine, Request::post(path), Body::from("{}"), TIMEOUT).await.map(|_| ())
 }
 
 fn submission(statements: &str) -> Body {
@@ -81,6 +92,7 @@ async fn send(
     engine: &EngineInfo,
     request: axum::http::request::Builder,
     body: Body,
+    limit: Duration,
 ) -> Result<Bytes> {
     let Some(address) = &engine.http else {
         return Err(Error::unavailable(format!(
@@ -112,7 +124,7 @@ async fn send(
             }
         }
     };
-    let (status, body) = match tokio::time::timeout(TIMEOUT, exchange).await {
+    let (status, body) = match tokio::time::timeout(limit, exchange).await {
         Ok(answer) => answer?,
         Err(_) => return Err(down("no answer in time".to_owned())),
     };

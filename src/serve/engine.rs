@@ -137,6 +137,18 @@ pub enum SqlAnswer {
     Done(String),
 }
 
+/// What statements that define are to a catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Desired {
+    /// Also make changes that begin a new version with fresh state.
+    #[serde(default)]
+    pub replace: bool,
+    /// Drop what the statements do not name.
+    #[serde(default)]
+    pub prune: bool,
+}
+
 /// A running engine.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
@@ -162,9 +174,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Changes the definitions of the engine while it runs (CREATE, DROP), all or nothing. The
     /// one place where a change arrives from outside: what the statements say must hold for every
-    /// row from some position on, or the call fails and nothing has changed. Returns one line per
-    /// statement.
-    async fn define(&self, statements: &[Statement]) -> Result<Vec<String>>;
+    /// row from some position on, or the call fails and nothing has changed. With `desired` the
+    /// statements are what shall be defined, as `skewless apply` takes files; without, each does
+    /// what it says. Returns one line per change. A caller that goes away does not stop it.
+    async fn define(
+        &self,
+        statements: &[Statement],
+        desired: Option<Desired>,
+    ) -> Result<Vec<String>>;
 
     /// Begins to write every current value of a feature to its online store.
     async fn rebuild(&self, feature: &str) -> Result<()>;
@@ -180,8 +197,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// The error for a feature that nobody knows, with the one that was meant.
-pub fn no_such_feature(engine: &dyn Engine, feature: &str) -> Error {
-    let names = engine.features();
+pub fn no_such_feature(names: &[String], feature: &str) -> Error {
     let error = Error::usage(format!("no feature {} is served", quoted(feature)));
     match suggestion(feature, names.iter().map(String::as_str)) {
         Some(hint) => error.with_hint(hint),

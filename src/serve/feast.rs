@@ -105,8 +105,9 @@ fn keys_of(
     entities: &[(String, Vec<String>)],
     used: &mut [bool],
 ) -> Result<Keys> {
-    let shape =
-        engine.shape(&view.feature).ok_or_else(|| no_such_feature(engine, &view.feature))?;
+    let shape = engine
+        .shape(&view.feature)
+        .ok_or_else(|| no_such_feature(&engine.features(), &view.feature))?;
     for column in &view.columns {
         if !shape.value_columns.contains(column) {
             let error = Error::usage(format!("{} has no column {}", view.feature, quoted(column)));

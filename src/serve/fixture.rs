@@ -10,7 +10,9 @@ use datafusion::physical_plan::memory::MemoryStream;
 
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
-use crate::serve::engine::{Answers, Engine, Keys, Shape, SqlAnswer, Status, no_such_feature};
+use crate::serve::engine::{
+    Answers, Desired, Engine, Keys, Shape, SqlAnswer, Status, no_such_feature,
+};
 use crate::sql::ast::Statement;
 
 /// A name that has to be encoded everywhere.
@@ -57,7 +59,8 @@ impl Engine for Fixture {
         if let Some(gate) = &self.gate {
             gate.acquire().await.map_err(|_| Error::unavailable("closed"))?.forget();
         }
-        let shape = self.shape(feature).ok_or_else(|| no_such_feature(self, feature))?;
+        let shape =
+            self.shape(feature).ok_or_else(|| no_such_feature(&self.features(), feature))?;
         let columns = keys.in_order(&shape.key_columns)?;
         let ids = ids(&columns[0])?;
         let id: ArrayRef = Arc::new(Int64Array::from(ids.clone()));
@@ -106,8 +109,18 @@ impl Engine for Fixture {
         }
     }
 
-    async fn define(&self, statements: &[Statement]) -> Result<Vec<String>> {
-        Ok(statements.iter().map(|s| format!("defined at line {}", s.span().start.0)).collect())
+    async fn define(
+        &self,
+        statements: &[Statement],
+        desired: Option<Desired>,
+    ) -> Result<Vec<String>> {
+        let how = match desired {
+            None => "",
+            Some(Desired { replace: true, .. }) => " to replace",
+            Some(_) => " as desired",
+        };
+        let line = |s: &Statement| format!("defined at line {}{how}", s.span().start.0);
+        Ok(statements.iter().map(line).collect())
     }
 
     async fn rebuild(&self, feature: &str) -> Result<()> {

@@ -41,6 +41,8 @@ const SQL_MAX: usize = 4;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long statements may take.
 const SQL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A change of definitions takes a checkpoint; it is made also if nobody waits for it.
+pub(super) const DEFINE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -244,7 +246,7 @@ async fn probe(
         Err(error) => return refused(&error),
     };
     if !engine.serves(feature) {
-        return failed(StatusCode::NOT_FOUND, &no_such_feature(engine, feature));
+        return failed(StatusCode::NOT_FOUND, &no_such_feature(&engine.features(), feature));
     }
     let rows = keys.rows();
     if rows > ENTITIES_MAX {
@@ -302,24 +304,25 @@ async fn submission(State(service): State<Shared>, request: Request) -> Response
         Ok(body) => body,
         Err(response) => return response,
     };
-    let statements = match sql::statements(&body) {
-        Ok(statements) => statements,
+    let submitted = match sql::submitted(&body) {
+        Ok(submitted) => submitted,
         Err(error) => return refused(&error),
     };
-    if statements.iter().any(sql::defines)
-        && let Some(response) = unauthorized(&service, &headers, Right::Admin)
-    {
+    let statements = &submitted.statements;
+    let defines = submitted.desired.is_some() || statements.iter().any(sql::defines);
+    if defines && let Some(response) = unauthorized(&service, &headers, Right::Admin) {
         return response;
     }
     let engine = service.engine.as_ref();
     let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     if accepted.is_some_and(|kinds| kinds.contains(ARROW_STREAM)) {
-        return match within(SQL_TIMEOUT, sql::as_arrow(engine, &statements)).await {
+        return match within(SQL_TIMEOUT, sql::as_arrow(engine, statements)).await {
             Ok(body) => ([(header::CONTENT_TYPE, ARROW_STREAM)], body).into_response(),
             Err(error) => refused(&error),
         };
     }
-    match within(SQL_TIMEOUT, sql::as_json(engine, &statements)).await {
+    let limit = if defines { DEFINE_TIMEOUT } else { SQL_TIMEOUT };
+    match within(limit, sql::as_json(engine, &submitted)).await {
         Ok(body) => ok(body),
         Err(error) => refused(&error),
     }

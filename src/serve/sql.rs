@@ -22,7 +22,7 @@ use futures::StreamExt;
 use crate::error::{Error, Kind, Result};
 use crate::format::rejection::sql_type;
 use crate::online::text::{has_text, write_json, write_json_string};
-use crate::serve::engine::{Engine, SqlAnswer};
+use crate::serve::engine::{Desired, Engine, SqlAnswer};
 use crate::sql::ast::{ExplainTarget, Statement};
 use crate::sql::guard::on_big_stack;
 use crate::sql::parser::parse_statements;
@@ -30,12 +30,22 @@ use crate::sql::parser::parse_statements;
 /// Bytes of one JSON answer.
 pub const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// The statements of a request body `{"sql": "…"}`.
-pub fn statements(body: &[u8]) -> Result<Vec<Statement>> {
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Submitted {
+    pub statements: Vec<Statement>,
+    /// The definitions are to be as the statements say, as `skewless apply` takes files.
+    pub desired: Option<Desired>,
+}
+
+/// Reads a request body: `{"sql": "…"}`, or `{"sql": "…", "apply": {"replace": false}}`.
+pub fn submitted(body: &[u8]) -> Result<Submitted> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Submission {
         sql: String,
+        #[serde(default)]
+        apply: Option<Desired>,
     }
     let submission: Submission = serde_json::from_slice(body).map_err(|e| {
         Error::usage(format!("the body is not a JSON object with \"sql\": {e}"))
@@ -45,7 +55,7 @@ pub fn statements(body: &[u8]) -> Result<Vec<Statement>> {
     if statements.is_empty() {
         return Err(Error::usage("no statement").with_hint("send {\"sql\": \"SELECT …\"}"));
     }
-    Ok(statements)
+    Ok(Submitted { statements, desired: submission.apply })
 }
 
 /// An error that points into SQL says where in words: JSON has no caret.
@@ -94,15 +104,17 @@ fn check(statement: &Statement) -> Result<()> {
 }
 
 /// Runs the statements in order, all of one kind; the first error is the answer.
-pub async fn as_json(engine: &dyn Engine, statements: &[Statement]) -> Result<String> {
+pub async fn as_json(engine: &dyn Engine, submitted: &Submitted) -> Result<String> {
+    let statements = &submitted.statements;
     statements.iter().try_for_each(check)?;
     let mut out = "{\"results\":[".to_owned();
-    if statements.iter().any(defines) {
+    if submitted.desired.is_some() || statements.iter().any(defines) {
         if !statements.iter().all(defines) {
             return Err(Error::usage("definitions and queries in one submission")
                 .with_hint("send the CREATE and DROP statements by themselves: all or nothing"));
         }
-        for (at, done) in engine.define(statements).await?.iter().enumerate() {
+        let done = engine.define(statements, submitted.desired).await.map_err(placed)?;
+        for (at, done) in done.iter().enumerate() {
             result(at, "done", done, &mut out);
         }
     } else {

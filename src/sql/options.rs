@@ -197,8 +197,12 @@ pub static OPTIONS: &[OptionSpec] = &[
     feature("ttl", T::Duration, "values of entities without rows for so long are NULL"),
     feature("refresh", T::Text, "how soon values follow rows that leave a frame")
         .not_yet("rewriting values as rows leave their frames"),
-    feature("bootstrap", T::Text, "start from the source's history")
-        .not_yet("starting from history"),
+    feature(
+        "bootstrap",
+        T::Choice(&["none", "history"], &[]),
+        "a new feature starts with what its source admitted before",
+    )
+    .default("none"),
     feature("freshness.slo", T::Text, "how old values may be before an alarm")
         .not_yet("freshness alarms"),
     feature("log", T::Sample, "share of the values served that is kept in <home>/log/"),

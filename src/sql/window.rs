@@ -8,7 +8,8 @@
 //!
 //! [`normalise`] rewrites all into the first, grouped by `…, window_start, window_end`;
 //! [`window_call`] reads a FROM item. HOP likewise, its arguments being slide, then size;
-//! CUMULATE with step, then size; SESSION with the gap. Called by `plan::bind`.
+//! CUMULATE with step, then size; SESSION with the gap; COUNT_WINDOW with a number of rows. Called by
+//! `plan::bind`.
 
 mod shape;
 
@@ -39,6 +40,7 @@ pub enum WindowKind {
     Hop,
     Cumulate,
     Session,
+    Count,
 }
 
 impl WindowKind {
@@ -48,6 +50,7 @@ impl WindowKind {
             Self::Hop => "hop",
             Self::Cumulate => "cumulate",
             Self::Session => "session",
+            Self::Count => "count_window",
         }
     }
 }
@@ -72,7 +75,8 @@ pub struct WindowCall {
 
 /// The names of window functions.
 fn window_function(name: &str) -> Option<WindowKind> {
-    let all = [WindowKind::Tumble, WindowKind::Hop, WindowKind::Cumulate, WindowKind::Session];
+    use WindowKind::{Count, Cumulate, Hop, Session, Tumble};
+    let all = [Tumble, Hop, Cumulate, Session, Count];
     all.into_iter().find(|kind| kind.name() == name)
 }
 
@@ -116,6 +120,7 @@ fn arguments(kind: WindowKind, args: &[FunctionArg]) -> Result<[Option<&Expr>; 5
         WindowKind::Hop => (&[0, 1, 2, 3, 4], "HOP(table, time, slide, size [, offset])"),
         WindowKind::Cumulate => (&[0, 1, 2, 3, 4], "CUMULATE(table, time, step, size [, offset])"),
         WindowKind::Session => (&[0, 1, 3], "SESSION(table [PARTITION BY key], time, gap)"),
+        WindowKind::Count => (&[0, 1, 3], "COUNT_WINDOW(table, time, rows)"),
     };
     let wrong = |message: String| Error::usage(message).with_hint(usage);
     let mut found = [None; 5];
@@ -126,7 +131,7 @@ fn arguments(kind: WindowKind, args: &[FunctionArg]) -> Result<[Option<&Expr>; 5
                 let names = ["data", "timecol", "slide", "size", "offset"];
                 let name = match name.value.to_ascii_lowercase().as_str() {
                     "step" => "slide".to_owned(),
-                    "gap" | "maxsize" | "max_size" => "size".to_owned(),
+                    "gap" | "rows" | "maxsize" | "max_size" => "size".to_owned(),
                     "zone" => "offset".to_owned(),
                     other => other.to_owned(),
                 };
@@ -495,6 +500,9 @@ fn canonical(call: &WindowCall) -> TableFactor {
             }
         }
         WindowShape::Session { gap_us } => args.push(interval(*gap_us)),
+        WindowShape::Count { rows } => {
+            args.push(Expr::Value(Value::Number(rows.to_string(), false).into()));
+        }
         WindowShape::Calendar { unit, count, zone } => {
             args.push(match unit {
                 CalendarUnit::Day => interval(*count * DAY_US),

@@ -12,9 +12,11 @@ use arrow::datatypes::UInt32Type;
 
 use crate::error::{Error, Result};
 use crate::model::key::{Shard, write_key};
-use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
+use crate::state::snapshot::{
+    GONE_TABLE, KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable, THEN_PREFIX,
+};
 
-/// The tables of one shard in one part.
+/// The tables of one shard and operator in one part.
 type Tables<'a> = BTreeMap<&'static str, &'a RecordBatch>;
 
 /// A whole snapshot and the changes after it, oldest first, as one snapshot.
@@ -29,23 +31,29 @@ pub fn overlay(parts: Vec<Snapshot>) -> Result<Snapshot> {
     if parts.iter().any(|part| part.format != newest.format) {
         return Err(Error::data("two parts of one state have different formats"));
     }
-    let mut shards: BTreeMap<Shard, Vec<Tables>> = BTreeMap::new();
+    let mut shards: BTreeMap<(Shard, bool), Vec<Tables>> = BTreeMap::new();
+    let mut names: BTreeMap<(bool, &str), &'static str> = BTreeMap::new();
     for part in &parts {
-        let mut fresh: HashSet<Shard> = HashSet::new();
+        let mut fresh: HashSet<(Shard, bool)> = HashSet::new();
         for table in &part.tables {
-            let of = shards.entry(table.shard).or_default();
-            if fresh.insert(table.shard) {
+            let second = table.name.strip_prefix(THEN_PREFIX);
+            let (then, name) = (second.is_some(), second.unwrap_or(table.name));
+            names.insert((then, name), table.name);
+            let of = shards.entry((table.shard, then)).or_default();
+            if fresh.insert((table.shard, then)) {
                 of.push(Tables::new());
             }
             if let Some(tables) = of.last_mut() {
-                tables.insert(table.name, &table.rows);
+                tables.insert(name, &table.rows);
             }
         }
     }
     let mut tables = Vec::new();
-    for (shard, parts) in shards {
-        let merged = merge(&parts)?;
-        tables.extend(merged.into_iter().map(|(name, rows)| SnapshotTable { name, shard, rows }));
+    for ((shard, then), parts) in shards {
+        for (name, rows) in merge(&parts)? {
+            let name = names.get(&(then, name)).copied().unwrap_or(name);
+            tables.push(SnapshotTable { name, shard, rows });
+        }
     }
     let globals = newest.globals.clone();
     Ok(Snapshot { format: newest.format, watermark: newest.watermark, globals, tables })
@@ -216,11 +224,15 @@ mod tests {
         prop::collection::btree_map(0i64..8, prop::collection::vec(0i64..99, 0..4), 0..6)
     }
 
+    fn gone() -> impl Strategy<Value = Vec<i64>> {
+        prop::collection::vec(0i64..8, 0..3)
+    }
+
     proptest! {
         #[test]
         fn the_newest_of_each_key_stays_with_all_it_has(
             base in models(),
-            changes in prop::collection::vec((models(), prop::collection::vec(0i64..8, 0..3)), 0..5),
+            changes in prop::collection::vec((models(), gone()), 0..5),
         ) {
             let mut parts = vec![snapshot(&base, &[], 1)];
             let mut expected = base;

@@ -13,6 +13,10 @@ pub const KEYS_TABLE: &str = "keys";
 /// Of what changed: the key columns of keys that are held no more.
 pub const GONE_TABLE: &str = "gone";
 
+/// Before the names of the tables of a second operator in the state of a chain: they have keys of
+/// their own.
+pub const THEN_PREFIX: &str = "then_";
+
 /// In tables of rows that belong to keys: the number of the key's row in [`KEYS_TABLE`].
 pub const OWNER_COLUMN: &str = "_key";
 

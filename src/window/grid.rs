@@ -24,7 +24,7 @@ pub const LENGTH_MAX: i64 = 1 << 61;
 const FAR: i64 = 1 << 62;
 
 impl Grid {
-    /// The grid of a shape; `None` for sessions, which have none.
+    /// The grid of a shape; `None` for sessions and counts of rows, which have none.
     ///
     /// # Errors
     /// `Usage` if a length is not positive or beyond 73,000 years, or the zone is unknown.
@@ -45,7 +45,7 @@ impl Grid {
             WindowShape::Calendar { unit, count, zone } => {
                 Self::Calendar(Calendar::new(*unit, *count, zone)?)
             }
-            WindowShape::Session { .. } => return Ok(None),
+            WindowShape::Session { .. } | WindowShape::Count { .. } => return Ok(None),
         }))
     }
 

@@ -5,20 +5,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-struct Folder {
+pub struct Folder {
     directory: tempfile::TempDir,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn skewless(&self, arguments: &[&str]) -> Output {
+    pub fn skewless(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skewless"));
         command.arg("--home").arg(self.path("home")).env_remove("SKEWLESS_HOME");
         command.current_dir(self.directory.path()).stdin(Stdio::null());
@@ -26,7 +26,7 @@ impl Folder {
     }
 
     #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.skewless(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -35,7 +35,7 @@ impl Folder {
     }
 
     #[track_caller]
-    fn fails(&self, arguments: &[&str], expected: &str) {
+    pub fn fails(&self, arguments: &[&str], expected: &str) {
         let output = self.skewless(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{arguments:?} succeeded");
@@ -49,7 +49,7 @@ impl Folder {
 
     /// The final rows of a feature are those of a backfill, bit for bit, and there are some.
     #[track_caller]
-    fn equals_backfill(&self, feature: &str) {
+    pub fn equals_backfill(&self, feature: &str) {
         let out = format!("backfill-{feature}/");
         let arguments = ["backfill", feature, "--out", &out, "--overwrite", "--compare"];
         let text = self.succeeds(&arguments);
@@ -60,7 +60,7 @@ impl Folder {
 }
 
 /// Rows `from..to` of a source, in order of time, three users.
-fn append(file: &Path, from: u32, to: u32) {
+pub fn append(file: &Path, from: u32, to: u32) {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
     for i in from..to {
         let (user, minute, second) = (i * 7 % 3, i / 60, i % 60);
@@ -75,7 +75,7 @@ fn append(file: &Path, from: u32, to: u32) {
     }
 }
 
-fn source(name: &str) -> String {
+pub fn source(name: &str) -> String {
     format!(
         "CREATE SOURCE {name} (
             user_id BIGINT NOT NULL, amount DOUBLE, event_time TIMESTAMP NOT NULL,
@@ -84,16 +84,16 @@ fn source(name: &str) -> String {
     )
 }
 
-fn trailing(name: &str, source: &str, aggregates: &str, frame: &str) -> String {
+pub fn trailing(name: &str, source: &str, aggregates: &str, frame: &str) -> String {
     format!(
         "CREATE FEATURE {name} AS SELECT user_id, {aggregates} FROM {source}
          WINDOW w AS (PARTITION BY user_id ORDER BY event_time {frame});\n"
     )
 }
 
-const MINUTE: &str = "RANGE BETWEEN INTERVAL '1 minute' PRECEDING AND CURRENT ROW";
-const HOUR: &str = "RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND CURRENT ROW";
-const EVER: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
+pub const MINUTE: &str = "RANGE BETWEEN INTERVAL '1 minute' PRECEDING AND CURRENT ROW";
+pub const HOUR: &str = "RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND CURRENT ROW";
+pub const EVER: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
 
 #[test]
 fn a_dropped_feature_leaves_the_state_it_shared_to_the_others() {

@@ -32,7 +32,7 @@ impl CurrentValues for Nobody {
 }
 
 /// A home with `transactions` and a feature `f0`, `f1`, … per shape.
-async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<i64>)]) -> Known {
+pub async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<i64>)]) -> Known {
     let arrived: Vec<i64> = events.iter().map(|event| event.second).collect();
     let def = history(directory, events, &arrived).await.def;
     let source = KnownSource { def, compute: None, dead_letters: String::new() };
@@ -44,6 +44,7 @@ async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<i64>
             offline: OfflineStoreDef::None,
             offline_interval_us: 1,
             ttl_us: plan.ttl_us,
+            bootstrap: false,
             log_share: None,
             description: None,
             owner: None,
@@ -74,7 +75,7 @@ async fn rows(known: &Known, sql: &str) -> Result<Vec<RecordBatch>> {
     Ok(frame.collect().await?)
 }
 
-async fn lines(known: &Known, sql: &str) -> Vec<Vec<Val>> {
+pub async fn lines(known: &Known, sql: &str) -> Vec<Vec<Val>> {
     let found = rows(known, sql).await.unwrap_or_else(|e| panic!("{sql}\n{e:?}"));
     found.iter().flat_map(|rows| (0..rows.num_rows()).map(|row| line(rows, row))).collect()
 }

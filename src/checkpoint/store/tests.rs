@@ -98,6 +98,7 @@ async fn run_epoch(
         positions: BTreeMap::from([(0, position as i64)]),
         admission: serde_json::Value::Null,
         watermark: None,
+        newest_read_at: None,
         ended: false,
     };
     store
@@ -202,6 +203,18 @@ async fn an_engine_that_was_overtaken_leaves_the_files_of_its_successor_alone() 
     assert_eq!(bytes, "the successor's");
     // Now that it cannot be committed any more, what was begun has gone.
     assert!(world.checkpoints.files().length(begun).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_engine_that_slept_while_its_epoch_was_collected_cannot_commit_it_again() {
+    let world = World::in_memory();
+    let mut sleeper = world.open(None);
+    run_to(&world, &mut sleeper, 3).await.unwrap();
+    run_to(&world, &mut world.open(None), 8).await.unwrap();
+    let error = run_epoch(&world, &mut sleeper, 4, &mut vec![4, 5]).await;
+    assert_eq!(error.map_err(|e| e.kind()), Err(Kind::Fenced));
+    run_to(&world, &mut world.open(None), 10).await.unwrap();
+    assert_eq!(world.visible().await, (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use crate::cli::args::ApplyArgs;
 use crate::cli::command::Session;
-use crate::cli::engine::{ApplyOptions, Change, ChangeKind};
+use crate::cli::engine::{Applied, ApplyOptions, Change, ChangeKind};
 use crate::cli::script::{Failure, Script};
 use crate::error::Error;
 
 pub async fn run(args: &ApplyArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     let options = ApplyOptions { dry_run: args.dry_run, replace: args.replace, prune: args.prune };
-    let changes = apply_files(&args.files, options, session).await?;
+    let Applied { changes, notes } = apply_files(&args.files, options, session).await?;
     for change in &changes {
-        session.console.write(&format!("{}\n", in_words(change)))?;
+        session.console.write(&format!("{change}\n"))?;
+    }
+    for note in &notes {
+        session.console.message(note);
     }
     session.console.message(&summary(&changes, args.dry_run));
     Ok(())
@@ -23,7 +26,7 @@ pub async fn apply_files(
     files: &[PathBuf],
     options: ApplyOptions,
     session: &mut Session<'_>,
-) -> Result<Vec<Change>, Failure> {
+) -> Result<Applied, Failure> {
     let script = Script::read(files)?;
     let statements = script.statements().map_err(|e| script.failure(e))?;
     if statements.is_empty() {
@@ -32,27 +35,12 @@ pub async fn apply_files(
     session.engine.apply(&statements, options).await.map_err(|e| script.failure(e))
 }
 
-fn word(kind: ChangeKind) -> &'static str {
-    match kind {
-        ChangeKind::Added => "added",
-        ChangeKind::Changed => "changed",
-        ChangeKind::Unchanged => "unchanged",
-        ChangeKind::Dropped => "dropped",
-    }
-}
-
-/// `added     feature user_spend (version 1)`
-pub fn in_words(change: &Change) -> String {
-    let detail = change.detail.as_ref().map_or(String::new(), |d| format!(" ({d})"));
-    format!("{:<9} {} {}{detail}", word(change.kind), change.object, change.name)
-}
-
 /// `2 added, 1 unchanged`
 pub fn summary(changes: &[Change], dry_run: bool) -> String {
     let kinds =
         [ChangeKind::Added, ChangeKind::Changed, ChangeKind::Unchanged, ChangeKind::Dropped];
     let count = |kind| changes.iter().filter(|c| c.kind == kind).count();
-    let parts = kinds.into_iter().map(|kind| (count(kind), word(kind)));
+    let parts = kinds.into_iter().map(|kind| (count(kind), kind.word()));
     let parts: Vec<String> =
         parts.filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let text = if parts.is_empty() { "nothing defined".to_owned() } else { parts.join(", ") };

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{DemoArgs, GlobalArgs, ResultFormat};
-use crate::cli::command::apply::in_words;
 use crate::cli::command::backfill::{parity_error, parity_line};
 use crate::cli::command::{Session, counts_in_words};
 use crate::cli::console::Console;
@@ -93,10 +92,10 @@ async fn define(
     script.add(Some("sql/transactions.sql".to_owned()), source);
     script.add(Some("sql/fraud.sql".to_owned()), FEATURES.to_owned());
     let statements = script.statements().map_err(|e| script.failure(e))?;
-    let changes = session.engine.apply(&statements, ApplyOptions::default()).await;
-    let changes = changes.map_err(|e| script.failure(e))?;
+    let applied = session.engine.apply(&statements, ApplyOptions::default()).await;
+    let changes = applied.map_err(|e| script.failure(e))?.changes;
     for change in &changes {
-        session.console.message(&in_words(change));
+        session.console.message(&change.to_string());
     }
     let features = changes.into_iter().filter(|c| c.object == "feature");
     Ok(features.map(|c| c.name).collect())

@@ -1,7 +1,7 @@
 //! `skewless run`: streams until the sources end or somebody stops it.
 
 use crate::cli::args::RunArgs;
-use crate::cli::command::apply::{apply_files, in_words};
+use crate::cli::command::apply::apply_files;
 use crate::cli::command::{Session, counts_in_words};
 use crate::cli::engine::{ApplyOptions, ChangeKind, RunOptions};
 use crate::cli::progress::grouped;
@@ -9,9 +9,9 @@ use crate::cli::script::Failure;
 
 pub async fn run(args: &RunArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     if !args.files.is_empty() {
-        let changes = apply_files(&args.files, ApplyOptions::default(), session).await?;
-        for change in changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
-            session.console.message(&in_words(change));
+        let applied = apply_files(&args.files, ApplyOptions::default(), session).await?;
+        for change in applied.changes.iter().filter(|c| c.kind != ChangeKind::Unchanged) {
+            session.console.message(&change.to_string());
         }
     }
     let options = RunOptions {

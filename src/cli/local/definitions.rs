@@ -12,13 +12,14 @@ use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::{Catalog, Created, IfExists};
 use crate::catalog::source::SourceDef;
-use crate::cli::engine::{ApplyOptions, Change, ChangeKind, Names, ObjectNames};
+use crate::cli::engine::{Applied, ApplyOptions, Change, ChangeKind, Names, ObjectNames};
 use crate::cli::local::LocalEngine;
 use crate::error::{Error, Result};
 use crate::online::store::OnlineFeature;
 use crate::plan::bind::{SourceLookup, plan_feature};
 use crate::plan::computed::{compile_computed, infer};
 use crate::plan::dataflow::FeaturePlan;
+use crate::serve::engine::Desired;
 use crate::source::admit::Compute;
 use crate::sql::ast::{CreateFeature, DropObject, ObjectKind, Statement};
 use crate::sql::guard::on_big_stack;
@@ -87,9 +88,15 @@ pub(super) fn compute(def: &SourceDef) -> Result<Option<Compute>> {
 }
 
 /// Why definitions cannot be changed now.
-pub(super) fn while_running(pid: u32) -> Error {
-    Error::not_yet(format!("changing definitions while an engine runs on this home (pid {pid})"))
-        .with_hint("stop the engine, apply, and start it again: its state is kept")
+fn while_running(pid: u32) -> Error {
+    Error::unavailable(format!("an engine without HTTP runs on this home (pid {pid})"))
+        .with_hint("start it without --no-http, or stop it first: its state is kept")
+}
+
+/// The catalog as statements make it, and what they do, line by line.
+pub(super) struct Changed {
+    pub catalog: Catalog,
+    pub lines: Vec<String>,
 }
 
 impl LocalEngine {
@@ -98,10 +105,33 @@ impl LocalEngine {
         match self.home.running()? {
             Some(running) if running.http.is_some() => {
                 let text = statement_text(statement)?;
-                Ok(crate::serve::client::define(&running, &text).await?.join("\n"))
+                Ok(crate::serve::client::define(&running, &text, None).await?.join("\n"))
             }
-            _ => self.define(statement),
+            _ => {
+                let Changed { catalog, lines } =
+                    self.changed(std::slice::from_ref(statement), None)?;
+                self.save(&catalog)?;
+                Ok(lines.join("\n"))
+            }
         }
+    }
+
+    /// What statements make of the definitions as they are stored now; nothing is stored.
+    pub(super) fn changed(
+        &self,
+        statements: &[Statement],
+        desired: Option<Desired>,
+    ) -> Result<Changed> {
+        if let Some(Desired { replace, prune }) = desired {
+            let options = ApplyOptions { dry_run: true, replace, prune };
+            let plan = self.plan_changes(statements, options)?;
+            let lines = plan.changes.into_iter().map(|c| change(c).to_string()).collect();
+            return Ok(Changed { catalog: plan.catalog, lines });
+        }
+        let mut catalog = self.catalog()?;
+        let done = statements.iter().map(|statement| define(&mut catalog, statement));
+        let lines = done.collect::<Result<_>>()?;
+        Ok(Changed { catalog, lines })
     }
 
     /// The definitions as they are stored now.
@@ -162,62 +192,37 @@ impl LocalEngine {
         Arc::new(def)
     }
 
-    /// One CREATE or DROP, as typed in a shell; what was done, in words.
-    pub(super) fn define(&self, statement: &Statement) -> Result<String> {
-        let mut catalog = self.catalog()?;
-        let done = match statement {
-            Statement::CreateSource(create) => {
-                let def = on_big_stack(|| source_def(create, &env, &infer_type))?;
-                let if_exists = IfExists::of(create.or_replace, create.if_not_exists);
-                on_big_stack(|| compile_computed(&def).map(|_| ()))?;
-                let created = catalog.create_source(def, if_exists);
-                created
-                    .map(|c| in_words("source", &create.name.value, &c))
-                    .map_err(|error| error.with_span(create.name.span))?
-            }
-            Statement::CreateFeature(create) => {
-                let name = &create.name.value;
-                let fingerprint = fingerprint_of(create, &catalog)?;
-                let version = catalog.next_version(name, &fingerprint);
-                let def = feature_def(create, version, fingerprint, &env)?;
-                let if_exists = IfExists::of(create.or_replace, create.if_not_exists);
-                let created = catalog.create_feature(def, if_exists);
-                created
-                    .map(|c| in_words("feature", name, &c))
-                    .map_err(|error| error.with_span(create.name.span))?
-            }
-            Statement::Drop(drop) => {
-                let dropped = catalog
-                    .drop_object(drop.kind, &drop.name.value, drop.if_exists, drop.cascade)
-                    .map_err(|error| error.with_span(drop.name.span))?;
-                match dropped.as_slice() {
-                    [] => format!("no {} '{}': nothing dropped", drop.kind.word(), drop.name.value),
-                    all => {
-                        let names = all.iter().map(|(k, n)| format!("{} {n}", k.word()));
-                        format!("dropped {}", names.collect::<Vec<_>>().join(", "))
-                    }
-                }
-            }
-            other => return Err(Error::internal(format!("{other:?} defines nothing"))),
-        };
-        self.save(&catalog)?;
-        Ok(done)
-    }
-
-    /// All definitions of some files, all or nothing.
-    pub(super) fn apply_all(
+    /// All definitions of some files, all or nothing: stored in this process, or made by the
+    /// engine that runs on the home.
+    pub(super) async fn apply_all(
         &self,
         statements: &[Statement],
         options: ApplyOptions,
-    ) -> Result<Vec<Change>> {
-        let current = self.catalog()?;
+    ) -> Result<Applied> {
+        // What is wrong is said here, where the files are.
+        let plan = self.plan_changes(statements, options)?;
+        let mut notes = Vec::new();
+        if !options.dry_run && plan.catalog != self.catalog()? {
+            match self.home.running()? {
+                Some(running) if running.http.is_some() => {
+                    let texts =
+                        statements.iter().map(statement_text).collect::<Result<Vec<_>>>()?;
+                    let ApplyOptions { replace, prune, .. } = options;
+                    let desired = Some(Desired { replace, prune });
+                    let text = texts.join(";\n");
+                    notes = crate::serve::client::define(&running, &text, desired).await?;
+                    notes.drain(..plan.changes.len().min(notes.len()));
+                }
+                _ => self.save(&plan.catalog)?,
+            }
+        }
+        Ok(Applied { changes: plan.changes.into_iter().map(change).collect(), notes })
+    }
+
+    fn plan_changes(&self, statements: &[Statement], options: ApplyOptions) -> Result<apply::Plan> {
         let checks = Checks { env: &env, infer: &infer_type, fingerprint: &fingerprint_of };
         let wanted = apply::ApplyOptions { replace: options.replace, prune: options.prune };
-        let plan = apply::plan(&current, statements, wanted, checks).map_err(Error::from)?;
-        if !options.dry_run && plan.catalog != current {
-            self.save(&plan.catalog)?;
-        }
-        Ok(plan.changes.into_iter().map(change).collect())
+        apply::plan(&self.catalog()?, statements, wanted, checks).map_err(Error::from)
     }
 
     pub(super) fn known_names(&self) -> Result<Names> {
@@ -238,6 +243,45 @@ impl LocalEngine {
         let options = OPTIONS.iter().map(|option| option.name.trim_end_matches('*').to_owned());
         Ok(Names { objects, functions: super::describe::functions(), options: options.collect() })
     }
+}
+
+/// One CREATE or DROP, as typed in a shell; what was done, in words.
+fn define(catalog: &mut Catalog, statement: &Statement) -> Result<String> {
+    Ok(match statement {
+        Statement::CreateSource(create) => {
+            let def = on_big_stack(|| source_def(create, &env, &infer_type))?;
+            let if_exists = IfExists::of(create.or_replace, create.if_not_exists);
+            on_big_stack(|| compile_computed(&def).map(|_| ()))?;
+            let created = catalog.create_source(def, if_exists);
+            created
+                .map(|c| created_words("source", &create.name.value, &c))
+                .map_err(|error| error.with_span(create.name.span))?
+        }
+        Statement::CreateFeature(create) => {
+            let name = &create.name.value;
+            let fingerprint = fingerprint_of(create, catalog)?;
+            let version = catalog.next_version(name, &fingerprint);
+            let def = feature_def(create, version, fingerprint, &env)?;
+            let if_exists = IfExists::of(create.or_replace, create.if_not_exists);
+            let created = catalog.create_feature(def, if_exists);
+            created
+                .map(|c| created_words("feature", name, &c))
+                .map_err(|error| error.with_span(create.name.span))?
+        }
+        Statement::Drop(drop) => {
+            let dropped = catalog
+                .drop_object(drop.kind, &drop.name.value, drop.if_exists, drop.cascade)
+                .map_err(|error| error.with_span(drop.name.span))?;
+            match dropped.as_slice() {
+                [] => format!("no {} '{}': nothing dropped", drop.kind.word(), drop.name.value),
+                all => {
+                    let names = all.iter().map(|(k, n)| format!("{} {n}", k.word()));
+                    format!("dropped {}", names.collect::<Vec<_>>().join(", "))
+                }
+            }
+        }
+        other => return Err(Error::internal(format!("{other:?} defines nothing"))),
+    })
 }
 
 /// A statement that defines, as it can be sent elsewhere.
@@ -272,7 +316,7 @@ fn drop_text(drop: &DropObject) -> String {
     )
 }
 
-fn in_words(kind: &str, name: &str, created: &Created) -> String {
+fn created_words(kind: &str, name: &str, created: &Created) -> String {
     match created {
         Created::Added => format!("created {kind} {name}"),
         Created::Unchanged => format!("{kind} {name} is unchanged"),

@@ -6,6 +6,8 @@
 //! | `describe` | SHOW, DESCRIBE, EXPLAIN as rows and text |
 //! | `query` | plain SELECT and COPY |
 //! | `start` | from definitions and the last checkpoint to a running engine |
+//! | `bootstrap` | new features take in what their sources admitted before |
+//! | `live` | that engine over changes of its definitions |
 //! | `run` | runs it until told to stop, with progress and HTTP |
 //! | `saved_state` | the state of an engine that does not run |
 //! | `get` | one entity: from the running engine, Redis, or the saved state |
@@ -22,10 +24,12 @@
 
 mod answer;
 mod backfill;
+mod bootstrap;
 mod dead_letters;
 mod definitions;
 mod describe;
 mod get;
+mod live;
 mod metrics;
 mod produce;
 mod query;
@@ -44,7 +48,7 @@ use async_trait::async_trait;
 
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
-    Answer, ApplyOptions, BackfillOptions, BackfillSummary, Change, Comparison, DeadLetterOptions,
+    Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Comparison, DeadLetterOptions,
     Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, Rebuilt,
     ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions,
     TrainingSetSummary,
@@ -97,8 +101,8 @@ impl Engine for LocalEngine {
         self.known_names()
     }
 
-    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Vec<Change>> {
-        self.apply_all(statements, options)
+    async fn apply(&self, statements: &[Statement], options: ApplyOptions) -> Result<Applied> {
+        self.apply_all(statements, options).await
     }
 
     async fn run(

@@ -13,19 +13,18 @@ use crate::cli::engine::{
     Answer, At, Counts, GetOptions, HttpOptions, RunOptions, RunSummary, Until, assign_keys,
 };
 use crate::cli::local::LocalEngine;
-use crate::cli::local::served::Served;
-use crate::cli::local::start::Started;
+use crate::cli::local::live::{Behind, Live, Work};
+use crate::cli::local::start::Resumed;
 use crate::cli::progress::{ProgressLine, ProgressNow};
 use crate::cli::signal::Stop;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
-use crate::runtime::committer;
 use crate::runtime::progress::Progress;
-use crate::runtime::supervisor::Running;
-use crate::serve::engine::{Answers, Engine, Keys, no_such_feature};
+use crate::serve::engine::{Answers, Desired, Engine, Keys, no_such_feature};
 use crate::serve::server::{ServeOptions, Server};
 use crate::serve::token::{Right, Tokens};
+use crate::sql::ast::Statement;
 
 /// Tokens beside those of files.
 const READ_TOKEN_VARIABLE: &str = "SKEWLESS_READ_TOKEN";
@@ -35,8 +34,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// An engine under way, with its HTTP.
 pub(crate) struct Active {
-    running: Arc<Running>,
-    served: Arc<Served>,
+    live: Arc<Live>,
     pub(crate) address: Option<SocketAddr>,
     http: Option<(watch::Sender<bool>, JoinHandle<()>)>,
     lock: HomeLock,
@@ -51,21 +49,30 @@ impl LocalEngine {
         };
         let certificate = options.http.as_ref().and_then(|http| http.tls.as_ref());
         let certificate = certificate.map(|(path, _)| std::path::absolute(path)).transpose()?;
-        let Started { running, lock, warnings } = self.start(options).await?;
+        let lock = self.home.lock()?;
+        let checkpoints = self.checkpoint_url()?;
+        if checkpoints != self.home.checkpoints().display().to_string() {
+            lock.remember_checkpoints(&checkpoints)?;
+        }
+        let Resumed { running, warnings, notes } = self.resume(options).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        for note in notes {
+            tracing::info!("{note}");
+        }
         let address = server.as_ref().map(Server::address);
         lock.announce(address.map(|address| address.to_string()), certificate)?;
-        let served = Arc::new(Served::new(running.clone(), self)?);
+        let live = Arc::new(Live::new(running, self, options)?);
         let http = server.map(|server| {
             let (stop, stopped) = watch::channel(false);
-            (stop, tokio::spawn(server.run(served.clone(), stopped)))
+            let behind = Arc::new(Behind(live.clone()));
+            (stop, tokio::spawn(server.run(behind, stopped)))
         });
         if let Some(address) = address {
             tracing::info!("serving on {address}");
         }
-        Ok(Active { running, served, address, http, lock })
+        Ok(Active { live, address, http, lock })
     }
 
     pub(super) async fn run_until_stopped(
@@ -76,23 +83,23 @@ impl LocalEngine {
     ) -> Result<RunSummary> {
         let active = self.begin(options).await?;
         let mut asked = None;
-        while !active.running.is_finished() {
-            progress.report(&now(&active.running.progress));
+        while !active.live.is_finished() {
+            progress.report(&now(&active.live.now().running().progress));
             if stop.requested() && asked.is_none() {
                 asked = Some(clock::monotonic());
                 active.stop().await?;
             }
             if asked.is_some_and(|asked| asked.elapsed() >= options.stop_timeout) {
-                return Err(too_slow(options, &active.running.progress));
+                return Err(too_slow(options, &active.live.now().running().progress));
             }
             tokio::time::sleep(LOOK).await;
         }
-        progress.report(&now(&active.running.progress));
-        let progress = active.running.progress.clone();
+        let last = active.live.now().running().progress.clone();
+        progress.report(&now(&last));
         let left =
             asked.map_or(Duration::MAX, |a| options.stop_timeout.saturating_sub(a.elapsed()));
         let Ok(summary) = tokio::time::timeout(left, active.finished()).await else {
-            return Err(too_slow(options, &progress));
+            return Err(too_slow(options, &last));
         };
         Ok(RunSummary { ended: options.until == Some(Until::End) && asked.is_none(), ..summary? })
     }
@@ -101,45 +108,46 @@ impl LocalEngine {
 impl Active {
     /// Begins to stop, with a checkpoint.
     pub(crate) async fn stop(&self) -> Result<()> {
-        self.running.stop(committer::Stop::Checkpoint).await
+        self.live.stop().await
     }
 
     /// Waits for the end; then HTTP drains its connections.
     pub(crate) async fn finished(self) -> Result<RunSummary> {
-        let ended = self.running.wait().await;
+        let ended = self.live.wait().await;
         if let Some((stop, http)) = self.http {
             stop.send_replace(true);
             // A panic there is no reason to lose the summary.
             let _ = http.await;
         }
-        self.served.close().await;
+        self.live.now().close().await;
         drop(self.lock);
         let epoch = ended?;
-        let features = self.running.progress.features.iter();
-        Ok(RunSummary {
-            counts: counts(&self.running.progress),
-            final_rows: features.map(|f| f.final_rows.load(Relaxed)).sum(),
-            epoch: epoch.0,
-            ended: false,
-        })
+        let Work { counts, final_rows } = self.live.work();
+        Ok(RunSummary { counts, final_rows, epoch: epoch.0, ended: false })
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        counts(&self.running.progress)
+        self.live.work().counts
+    }
+
+    /// Changes the definitions under way: the statements are what is desired.
+    pub(crate) async fn define(&self, statements: &[Statement]) -> Result<Vec<String>> {
+        Behind(self.live.clone()).define(statements, Some(Desired::default())).await
     }
 
     /// The values of one entity, from the lanes of this engine.
     pub(crate) async fn get(&self, options: &GetOptions) -> Result<Answer> {
         let feature = &options.feature;
-        let shape = self.served.shape(feature);
-        let shape = shape.ok_or_else(|| no_such_feature(self.served.as_ref(), feature))?;
+        let engine = Behind(self.live.clone());
+        let shape = engine.shape(feature);
+        let shape = shape.ok_or_else(|| no_such_feature(&engine.features(), feature))?;
         let texts = assign_keys(&shape.key_columns, &options.keys)?;
         let columns = shape.key_columns.into_iter().zip(texts.into_iter().map(|text| vec![text]));
         let at = match options.at {
             At::Now => None,
             At::Time(time) => Some(time),
         };
-        let answers = self.served.read(feature, Keys::named(columns.collect())?, at).await?;
+        let answers = engine.read(feature, Keys::named(columns.collect())?, at).await?;
         let (as_of, status) = (answers.as_of[0], answers.status[0].name());
         let Answers { feature, keys, values, .. } = answers;
         Ok(Answer { feature, key: keys, as_of, values, status })

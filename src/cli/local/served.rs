@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch};
-use async_trait::async_trait;
 
 use crate::catalog::feature::{FeatureDef, OnlineStoreDef};
 use crate::cli::engine::Engine as _;
@@ -23,7 +22,7 @@ use crate::online::store::{OnlineFeature, OnlineStore};
 use crate::operator::operator::Bound;
 use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::supervisor::Running;
-use crate::serve::engine::{Answers, Engine, Keys, Shape, SqlAnswer, Status, no_such_feature};
+use crate::serve::engine::{Answers, Keys, Shape, SqlAnswer, Status, no_such_feature};
 use crate::serve::exposition::Exposition;
 use crate::serve::log::{FeatureLog, Logged};
 use crate::sql::ast::Statement;
@@ -68,6 +67,11 @@ impl Served {
         Ok(Self { running, local, elsewhere, numbers, log, stores: Mutex::default() })
     }
 
+    /// The engine that answers.
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
     /// Writes the rest of the log.
     pub async fn close(&self) {
         if let Some(log) = &self.log {
@@ -83,7 +87,7 @@ impl Served {
         at: Option<EventTime>,
     ) -> Result<Answers> {
         let Some((def, plan)) = self.elsewhere.get(feature) else {
-            return Err(no_such_feature(self, feature));
+            return Err(no_such_feature(&self.features(), feature));
         };
         let OnlineStoreDef::Redis(url) = &def.options.online else {
             return Err(Error::internal("a feature elsewhere without a store"));
@@ -165,20 +169,20 @@ pub(super) async fn from_redis(
     Ok(answers)
 }
 
-#[async_trait]
-impl Engine for Served {
-    fn features(&self) -> Vec<String> {
+/// As [`crate::serve::engine::Engine`], without changes.
+impl Served {
+    pub fn features(&self) -> Vec<String> {
         let mut names = self.running.pipeline.feature_names();
         names.extend(self.elsewhere.keys().cloned());
         names.sort();
         names
     }
 
-    fn serves(&self, feature: &str) -> bool {
+    pub fn serves(&self, feature: &str) -> bool {
         self.numbers.contains_key(feature) || self.elsewhere.contains_key(feature)
     }
 
-    fn shape(&self, feature: &str) -> Option<Shape> {
+    pub fn shape(&self, feature: &str) -> Option<Shape> {
         let plan = match self.numbers.get(feature) {
             Some(number) => &self.running.pipeline.features[*number].plan,
             None => &self.elsewhere.get(feature)?.1,
@@ -187,7 +191,7 @@ impl Engine for Served {
         Some(Shape { key_columns, value_columns })
     }
 
-    async fn read(&self, feature: &str, keys: Keys, at: Option<EventTime>) -> Result<Answers> {
+    pub async fn read(&self, feature: &str, keys: Keys, at: Option<EventTime>) -> Result<Answers> {
         let answers = match self.numbers.get(feature) {
             Some(number) => self.probe(*number, keys, at).await?,
             None => self.read_elsewhere(feature, keys, at).await?,
@@ -198,7 +202,7 @@ impl Engine for Served {
         Ok(answers)
     }
 
-    async fn query(&self, statement: &Statement) -> Result<SqlAnswer> {
+    pub async fn query(&self, statement: &Statement) -> Result<SqlAnswer> {
         Ok(match self.local.execute(statement).await? {
             Output::Rows(stream) => SqlAnswer::Rows(stream),
             Output::Text(text) => SqlAnswer::Text(text),
@@ -206,29 +210,24 @@ impl Engine for Served {
         })
     }
 
-    async fn define(&self, _: &[Statement]) -> Result<Vec<String>> {
-        let pid = std::process::id();
-        Err(super::definitions::while_running(pid))
-    }
-
-    async fn rebuild(&self, feature: &str) -> Result<()> {
+    pub async fn rebuild(&self, feature: &str) -> Result<()> {
         let Some(number) = self.numbers.get(feature) else {
-            return Err(no_such_feature(self, feature));
+            return Err(no_such_feature(&self.features(), feature));
         };
         super::rebuild::check_store(&self.running.pipeline.features[*number].def)?;
         self.running.write_all(*number).await
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub fn status(&self) -> serde_json::Value {
         let home = self.local.home.path().display().to_string();
         super::status::running_status(&self.running, &home)
     }
 
-    fn ready(&self) -> Result<()> {
+    pub fn ready(&self) -> Result<()> {
         super::status::ready(&self.running)
     }
 
-    fn metrics(&self) -> String {
+    pub fn metrics(&self) -> String {
         let mut out = Exposition::default();
         super::metrics::write(&self.running, &mut out);
         if let Some(log) = &self.log {

@@ -8,15 +8,14 @@ use crate::catalog::feature::{FeatureDef, OfflineStoreDef, OnlineStoreDef};
 use crate::catalog::persist;
 use crate::catalog::registry::Catalog;
 use crate::catalog::source::SourceDef;
-use crate::checkpoint::home::HomeLock;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
 use crate::cli::engine::{RunOptions, Until};
 use crate::cli::local::LocalEngine;
+use crate::cli::local::bootstrap::{Bootstrapped, bootstrap};
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
-use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::key::KEY_GROUPS;
 use crate::offline::archive;
@@ -37,12 +36,13 @@ use crate::runtime::supervisor::{Running, start};
 use crate::source::dead_topic::DeadTopic;
 use crate::source::open::open_source;
 
-/// A running engine and its right to the home.
-pub(super) struct Started {
+/// An engine that has begun.
+pub(super) struct Resumed {
     pub running: Arc<Running>,
-    pub lock: HomeLock,
     /// What recovery had to pass over.
     pub warnings: Vec<String>,
+    /// What features that began with history took in.
+    pub notes: Vec<String>,
 }
 
 impl LocalEngine {
@@ -93,16 +93,12 @@ impl LocalEngine {
         }
     }
 
-    /// Recovers the home and starts its engine.
-    pub(super) async fn start(&self, options: &RunOptions) -> Result<Started> {
-        let lock = self.home.lock()?;
+    /// Recovers the home, which is locked, and starts its engine.
+    pub(super) async fn resume(&self, options: &RunOptions) -> Result<Resumed> {
         let catalog = self.catalog()?;
         let stores = Arc::new(Stores::default());
         let url = self.checkpoint_url()?;
         let mut checkpoints = CheckpointStore::open(&url, stores.clone())?;
-        if url != self.home.checkpoints().display().to_string() {
-            lock.remember_checkpoints(&url)?;
-        }
         let recovered = checkpoints.latest().await?;
         let planned = self.planned(&catalog, options, recovered.as_ref())?;
         let pipeline = Arc::new(Pipeline::build(planned)?);
@@ -115,11 +111,21 @@ impl LocalEngine {
             targets: &targets,
             defined: &|name: &str| catalog.source(name).is_ok(),
         };
-        let open =
-            async |held| open_sources(&pipeline, recovered.as_ref(), options.until, held).await;
+        let open = async || open_sources(&pipeline, recovered.as_ref(), options.until).await;
         let outputs = async |owner| self.outputs(&pipeline, owner).await;
-        let resumed = resume(from, open, outputs).await?;
-        self.record_starts(catalog, &pipeline, &resumed.sources)?;
+        let mut resumed = resume(from, open, outputs).await?;
+        let mut filled = match &recovered {
+            Some(recovered) => {
+                let (outputs, epoch) = (&mut resumed.outputs, resumed.epoch.next());
+                bootstrap(&pipeline, &recovered.manifest, outputs, epoch).await?
+            }
+            None => Vec::new(),
+        };
+        for bootstrapped in &mut filled {
+            resumed.state.extend(bootstrapped.take_state());
+        }
+        self.record_starts(catalog, &pipeline, &resumed.sources, &filled)?;
+        let notes = filled.iter().map(|filled| filled.in_words(&pipeline)).collect();
         let parts = Start {
             targets,
             sources: resumed.sources,
@@ -139,7 +145,7 @@ impl LocalEngine {
         };
         let running = start(parts, Budget::new(options.memory))?;
         let warnings = recovered.map_or_else(Vec::new, |r| r.warnings);
-        Ok(Started { running: Arc::new(running), lock, warnings })
+        Ok(Resumed { running: Arc::new(running), warnings, notes })
     }
 
     /// The features to run, planned, each with the group of state it continues.
@@ -160,7 +166,8 @@ impl LocalEngine {
             let plan = self.plan_of(catalog, def)?;
             let source = catalog.source(&plan.source)?.clone();
             let manifest = recovered.map(|r| &r.manifest);
-            let start = saved::start_of(manifest, &def.name, def.version);
+            let from_history = def.options.bootstrap;
+            let start = saved::start_of(manifest, &def.name, def.version, from_history);
             let (feature, query) = (Some(self.effective(def)), def.query.clone());
             planned.push(Planned { feature, plan, query, source, start });
         }
@@ -248,14 +255,18 @@ impl LocalEngine {
         mut catalog: Catalog,
         pipeline: &Pipeline,
         sources: &[OpenSource],
+        filled: &[Bootstrapped],
     ) -> Result<()> {
         let mut changed = false;
-        for feature in &pipeline.features {
+        for (number, feature) in pipeline.features.iter().enumerate() {
             if catalog.feature_entry(&feature.def.name)?.start.is_some() {
                 continue;
             }
-            let positions: BTreeMap<u32, i64> =
-                sources[feature.source].starts.iter().map(|p| (p.partition, p.offset)).collect();
+            let starts = sources[feature.source].starts.iter().map(|p| (p.partition, p.offset));
+            let mut positions: BTreeMap<u32, i64> = starts.collect();
+            if let Some(filled) = filled.iter().find(|f| f.features.contains(&number)) {
+                positions.extend(&filled.filled.starts);
+            }
             let start = serde_json::to_string(&positions)
                 .map_err(|e| Error::internal(format!("positions: {e}")))?;
             catalog.set_start(&feature.def.name, start)?;
@@ -306,10 +317,9 @@ async fn open_sources(
     pipeline: &Arc<Pipeline>,
     recovered: Option<&Recovered>,
     until: Option<Until>,
-    held: Vec<Vec<Position>>,
 ) -> Result<Vec<OpenSource>> {
     let mut opened = Vec::new();
-    for (of, hold) in pipeline.sources.iter().zip(held) {
+    for of in &pipeline.sources {
         let def = of.def.clone();
         let compute = super::definitions::compute(&def)?;
         let manifest = recovered.map(|recovered| recovered.manifest.clone());
@@ -317,7 +327,7 @@ async fn open_sources(
         let open = tokio::task::spawn_blocking(move || -> Result<OpenSource> {
             let source = open_source(&def, None)?;
             let (manifest, until_end) = (manifest.as_ref(), until.is_some());
-            OpenSource::open(source, Opening { def, compute, manifest, until_end, hold })
+            OpenSource::open(source, Opening { def, compute, manifest, until_end })
         });
         let open = open.await.map_err(|e| Error::internal(format!("opening a source: {e}")))?;
         opened.push(open?);

@@ -245,6 +245,9 @@ async fn a_store_that_comes_back_empty_says_so_until_it_is_claimed_again() {
     let written = store.write(&feature(), &rows, version(1, 1, 0), &positions).await.unwrap();
     assert_eq!(written.applied, 1);
     let mark = Mark { generation: 1, positions: positions.into_iter().collect() };
+    assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark.clone()));
+    // A call that was sent twice comes late: what the store knows does not go back.
+    store.write(&feature(), &rows, version(1, 1, 0), &[(0, 9), (3, 17)]).await.unwrap();
     assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark));
     server.restart().await;
     let lost = store.write(&feature(), &rows, version(1, 1, 1), &[(0, 18)]).await.unwrap();

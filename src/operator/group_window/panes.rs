@@ -1,5 +1,5 @@
 //! The panes of one key in order of time, and the windows that come next for it. On a grid a pane
-//! is a cell of the grid; see `sessions` for panes without one.
+//! is a cell of the grid; see `sessions` and `counts` for panes without one.
 
 use crate::window::frame::Bounds;
 use crate::window::grid::Grid;
@@ -13,6 +13,8 @@ pub enum Windows {
     Grid(Grid),
     /// Sessions with this gap.
     Session(i64),
+    /// So many rows of a key.
+    Count(usize),
 }
 
 /// The panes of one key that have rows. A pane has a number, counted from the first ever; it
@@ -21,13 +23,15 @@ pub enum Windows {
 pub struct Panes {
     /// On the grid (`Grid::pane_of`), or times of the first events; ascending.
     pub starts: Vec<i64>,
-    /// Sessions: times of the last events. Empty on a grid.
+    /// Sessions: times of the last events. Empty elsewhere.
     pub lasts: Vec<i64>,
+    /// Counted rows: their places in the log. Empty elsewhere.
+    pub places: Vec<(i32, i64)>,
     /// The cell of each.
     pub cells: Vec<u32>,
     /// Number of the first.
     pub first: u64,
-    /// Number of the first pane whose session is open. 0 on a grid.
+    /// Number of the first pane whose session, or window of rows, is open. 0 on a grid.
     pub closed: u64,
     /// No window closes before this time, or [`NOT_DUE`]; the timer holds an entry for it.
     pub due: i64,
@@ -42,6 +46,7 @@ impl Default for Panes {
         Self {
             starts: Vec::new(),
             lasts: Vec::new(),
+            places: Vec::new(),
             cells: Vec::new(),
             first: 0,
             closed: 0,
@@ -124,6 +129,7 @@ impl Panes {
         let grid = match windows {
             Windows::Grid(grid) => grid,
             Windows::Session(gap) => return self.newest_session(*gap, time),
+            Windows::Count(size) => return self.newest_count(*size, time),
         };
         let end = grid.end_at_or_before(time);
         let closed = self.starts.partition_point(|pane| grid.first_end(*pane) <= end);
@@ -136,6 +142,7 @@ impl Panes {
         let grid = match windows {
             Windows::Grid(grid) => grid,
             Windows::Session(gap) => return self.reopen_sessions(*gap, time),
+            Windows::Count(size) => return self.reopen_counts(*size, time),
         };
         let after = if time == i64::MIN { i64::MIN } else { grid.end_after(time) };
         let open = self.starts.iter().find(|pane| grid.last_end(**pane) >= after);
@@ -155,6 +162,7 @@ impl Panes {
         let grid = match windows {
             Windows::Grid(grid) => grid,
             Windows::Session(gap) => return self.close_sessions(*gap, key, until, room, closing),
+            Windows::Count(size) => return self.close_counts(*size, key, until, room, closing),
         };
         let mut end = self.due;
         if end == NOT_DUE || end > until {
@@ -203,6 +211,7 @@ impl Panes {
         if gone > 0 {
             self.starts.drain(..gone);
             self.lasts.drain(..gone.min(self.lasts.len()));
+            self.places.drain(..gone.min(self.places.len()));
             free.extend(self.cells.drain(..gone));
             self.first = window.lo;
         }

@@ -1,14 +1,15 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched) and
 //! `panes` (the row number of the key in `keys`, the pane's number on the grid or the times of its
-//! first and last events, the state of each slot's cell). Globals: `horizon`, `newest`. Sliding
-//! states follow from the panes.
+//! first and last events, the state of each slot's cell; of counted rows also their places in the
+//! log). Globals: `horizon`, `newest`. Sliding states follow from the panes.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch,
+    UInt32Array,
 };
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, UInt32Type};
 
 use super::GroupWindow;
 use super::panes::{NOT_DUE, Windows};
@@ -91,7 +92,18 @@ impl GroupWindow {
             fields.push(Field::new(format!("s{i}"), DataType::Binary, false));
             columns.push(Arc::new(builder.finish()));
         }
+        if self.counts() {
+            let places = keys.flat_map(|key| key.places.iter().copied());
+            fields.push(Field::new("_partition", DataType::Int32, false));
+            fields.push(Field::new("_offset", DataType::Int64, false));
+            columns.push(Arc::new(Int32Array::from_iter_values(places.clone().map(|p| p.0))));
+            columns.push(Arc::new(Int64Array::from_iter_values(places.map(|p| p.1))));
+        }
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    fn counts(&self) -> bool {
+        matches!(self.windows, Windows::Count(_))
     }
 
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -118,7 +130,7 @@ impl GroupWindow {
     fn add_shard(&mut self, keys: &RecordBatch, panes: &RecordBatch, watermark: i64) -> Result<()> {
         let expected = self.keys_schema();
         if keys.schema().fields() != expected.fields()
-            || panes.num_columns() != 3 + self.slots.len()
+            || panes.num_columns() != 3 + self.slots.len() + 2 * usize::from(self.counts())
         {
             return Err(Error::data("a snapshot holds the state of another group window")
                 .with_hint("the definition has changed; its state cannot be kept"));
@@ -153,6 +165,14 @@ impl GroupWindow {
             key.cells.push((first + row) as u32);
             if lasts.is_valid(row) {
                 key.lasts.push(lasts.value(row));
+            }
+        }
+        if self.counts() {
+            let at = 3 + self.slots.len();
+            let partitions = panes.column(at).as_primitive::<Int32Type>().values();
+            let offsets = panes.column(at + 1).as_primitive::<Int64Type>().values();
+            for ((owner, partition), offset) in owners.iter().zip(partitions).zip(offsets) {
+                self.keys[slots[*owner as usize] as usize].places.push((*partition, *offset));
             }
         }
         let touched = keys.column(key_count).as_boolean();

@@ -6,14 +6,13 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{concat, take};
 
-use super::GroupWindow;
 use super::panes::{Closing, Panes};
+use super::{GroupWindow, places};
 use crate::aggregate::slot::Rows;
 use crate::error::Result;
 use crate::limits::BATCH_ROWS;
 use crate::model::key::write_key;
 use crate::state::key_index::key_runs;
-use crate::state::row::times;
 
 /// The only state used: it starts afresh with each key.
 const STATE: usize = 0;
@@ -52,14 +51,14 @@ impl GroupWindow {
         // Panes of the keys of this batch; the first is that of the key before.
         let mut panes = vec![std::mem::take(&mut self.sorted.panes)];
         let mut cells = Vec::with_capacity(step.num_rows());
-        let times = times(&rest[0]);
+        let mut places = places(rest);
         for (i, range) in ranges.iter().enumerate() {
             if i > 0 || !goes_on {
                 panes.push(Panes::default());
             }
             let at = panes.len() - 1;
-            for time in &times[range.clone()] {
-                cells.push(self.pane_cell(&mut panes[at], *time).0);
+            for place in places.by_ref().take(range.len()) {
+                cells.push(self.pane_cell(&mut panes[at], place).0);
             }
         }
         self.add_rows(rest, &cells)?;

@@ -41,7 +41,8 @@ fn count() -> AggregateSpec {
 fn random_shape(random: &mut Random) -> WindowShape {
     let offset_us = random.pick(&[0i64, 0, 1, -3, 1000]);
     let size_us = random.pick(&[1i64, 4, 6, 10, 60]);
-    match random.below(5) {
+    match random.below(6) {
+        5 => WindowShape::Count { rows: 1 + random.below(5) },
         0 => WindowShape::Grid { slide_us: size_us, size_us, offset_us },
         1 => {
             let step_us = random.pick(&[1i64, 3, 10]);
@@ -56,18 +57,26 @@ fn random_shape(random: &mut Random) -> WindowShape {
     }
 }
 
-/// The windows `[start, end)` of a key that have rows, by definition, oldest end first.
-fn windows(spec: &GroupSpec, key: &[Val], known: &[Row]) -> Vec<(i64, i64)> {
-    let mut times: Vec<i64> =
-        known.iter().filter(|row| row.key == key).map(|row| row.time).collect();
-    times.sort_unstable();
+/// A window `[start, end)` and its rows in the total order.
+type Filled<'a> = ((i64, i64), Vec<&'a Row>);
+
+/// The windows of a key that have rows, by definition, oldest end first.
+fn windows<'a>(spec: &GroupSpec, key: &[Val], known: &'a [Row]) -> Vec<Filled<'a>> {
+    let mut rows: Vec<&Row> = known.iter().filter(|row| row.key == key).collect();
+    rows.sort_by_key(|row| (row.time, row.position));
     let least = if spec.having.is_some() { MORE_THAN as usize + 1 } else { 1 };
-    let rows = |(start, end): &(i64, i64)| {
-        times.iter().filter(|time| (*start..*end).contains(time)).count()
+    if let WindowShape::Count { rows: size } = spec.shape {
+        let bounds = |rows: &[&Row]| (rows[0].time, rows[rows.len() - 1].time + 1);
+        let all = rows.chunks_exact(size as usize).filter(|rows| rows.len() >= least);
+        return all.map(|rows| (bounds(rows), rows.to_vec())).collect();
+    }
+    let times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+    let fill = |(start, end): (i64, i64)| {
+        let inside = rows.iter().filter(|row| (start..end).contains(&row.time));
+        ((start, end), inside.copied().collect::<Vec<_>>())
     };
-    let mut all = all_windows(spec, &times);
-    all.retain(|window| rows(window) >= least);
-    all
+    let all = all_windows(spec, &times).into_iter().map(fill);
+    all.filter(|(_, rows)| rows.len() >= least).collect()
 }
 
 /// Every window that can have rows, oldest end first.
@@ -94,14 +103,12 @@ fn all_windows(spec: &GroupSpec, times: &[i64]) -> Vec<(i64, i64)> {
             .flat_map(|start| (1..=size_us / step_us).map(move |j| (start, start + j * step_us)))
             .collect(),
         WindowShape::Calendar { .. } => panic!("calendars are tested in `window`"),
+        WindowShape::Count { .. } => panic!("not by time"),
     }
 }
 
 /// The result of one window of a key.
-fn line(spec: &GroupSpec, key: &[Val], known: &[Row], (start, end): (i64, i64)) -> Vec<Val> {
-    let covered = |row: &&Row| row.key == key && (start..end).contains(&row.time);
-    let mut rows: Vec<&Row> = known.iter().filter(covered).collect();
-    rows.sort_by_key(|row| (row.time, row.position));
+fn line(spec: &GroupSpec, key: &[Val], ((start, end), rows): Filled) -> Vec<Val> {
     let mut line = key.to_vec();
     line.push(Val::Int(start.into()));
     line.push(Val::Int(end.into()));
@@ -118,8 +125,8 @@ fn keys_of(rows: &[Row]) -> Vec<Vec<Val>> {
 
 /// The newest window with rows that ends at or before `time`.
 fn newest(spec: &GroupSpec, key: &[Val], known: &[Row], time: i64) -> Option<Vec<Val>> {
-    let newest = windows(spec, key, known).into_iter().rev().find(|(_, end)| *end <= time)?;
-    Some(line(spec, key, known, newest))
+    let newest = windows(spec, key, known).into_iter().rev().find(|((_, end), _)| *end <= time)?;
+    Some(line(spec, key, newest))
 }
 
 fn nothing(spec: &GroupSpec, key: &[Val]) -> Vec<Val> {
@@ -211,7 +218,7 @@ fn every_way_to_drive_it_agrees_with_the_model() {
             let (data, other) = (data(random, &of), data(random, &of));
             let of_key = |key: &Vec<Val>| {
                 let all = windows(&spec, key, &data.rows).into_iter();
-                all.map(|window| line(&spec, key, &data.rows, window)).collect::<Vec<_>>()
+                all.map(|window| line(&spec, key, window)).collect::<Vec<_>>()
             };
             let expected: Vec<_> = keys_of(&data.rows).iter().flat_map(of_key).collect();
             let history = run_sorted(random, &of, &data);

@@ -34,8 +34,23 @@ const HORIZON: &str = "horizon";
 const NEWEST: &str = "newest";
 
 impl TrailingWindow {
-    /// The state of keys, sorted.
-    pub(super) fn snapshot_of(&self, slots: &[u32]) -> Result<Snapshot> {
+    /// The state of some keys only: rows of key columns.
+    pub(in crate::operator) fn snapshot_of(
+        &self,
+        keys: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Snapshot> {
+        let (mut slots, mut scratch) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            slots.extend(self.index.find(keys, row, &mut scratch)?);
+        }
+        slots.sort_unstable_by_key(|slot| (self.index.shard(*slot), *slot));
+        slots.dedup();
+        self.snapshot_by_slots(&slots)
+    }
+
+    /// The state of keys that lie together by shard.
+    pub(super) fn snapshot_by_slots(&self, slots: &[u32]) -> Result<Snapshot> {
         assert!(self.sorted.is_idle(), "history by key has no snapshot");
         let mut tables = Vec::new();
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
@@ -53,7 +68,7 @@ impl TrailingWindow {
     pub(super) fn changes_as_snapshot(&mut self) -> Result<Option<Snapshot>> {
         let Some(mut changed) = self.changes.take() else { return Ok(None) };
         self.index.sort(&mut changed.slots);
-        let mut snapshot = self.snapshot_of(&changed.slots)?;
+        let mut snapshot = self.snapshot_by_slots(&changed.slots)?;
         snapshot.tables.extend(gone_tables(self.index.types(), &changed.gone)?);
         Ok(Some(snapshot))
     }

@@ -175,7 +175,10 @@ SELECT user_id, SUM(amount, small) OVER (PARTITION BY user_id ORDER BY event_tim
 -- hint: write sum(x)
 
 SELECT user_id, COUNT(amount, small) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:36: not supported yet: COUNT of several arguments
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n BIGINT = COUNT(CASE WHEN amount IS NOT NULL AND small IS NOT NULL THEN TRUE END) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transaction;
 -- Usage 1:87-1:98: no such source: transaction
@@ -385,7 +388,7 @@ SELECT window_start AS ws, user_id, LAST_VALUE(amount) AS l, FIRST_VALUE(categor
 --   l DOUBLE = LAST_VALUE(amount)
 --   f VARCHAR = FIRST_VALUE(category) FILTER (WHERE flag)
 --   window_end TIMESTAMP = window_end
--- note: warning: FIRST_VALUE and LAST_VALUE of events of equal event_time follow their place in the log (partition, offset)
+-- note: warning: LAST_VALUE, FIRST_VALUE: events of equal event_time are ordered by their place in the log (partition, offset); an ORDER BY in the call decides instead
 
 SELECT user_id, LAST_VALUE(amount ORDER BY txn_id) AS l FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- key (user_id) time Window { start: "window_start", end: "window_end" }
@@ -751,7 +754,10 @@ SELECT user_id, LAG(category, 1, 5.5) OVER (PARTITION BY user_id ORDER BY event_
 -- Usage 1:93-1:164: LAG: x is no INT
 
 SELECT user_id, LAG(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
--- NotSupported 1:17-1:27: not supported yet: LAG with IGNORE NULLS or FILTER
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = LAST_VALUE(amount) IGNORE NULLS OVER (ROWS UNBOUNDED TO 1 PRECEDING ORDER BY event_time)
+--   event_time TIMESTAMP = event_time
 
 SELECT user_id, count_if(amount > 5) OVER w AS a, sum_where(amount, amount > 5) OVER w AS b, distinct_count(category) OVER w AS c FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
@@ -833,6 +839,7 @@ SELECT user_id, array_agg(category ORDER BY amount DESC, txn_id) AS a, array_agg
 --   c BOOLEAN = BOOL_AND((((small > 0) IS NOT DISTINCT FROM TRUE) AND (amount > 5.0)) OR (((small > 0) IS DISTINCT FROM TRUE) AND NULL))
 --   window_start TIMESTAMP = window_start
 --   window_end TIMESTAMP = window_end
+-- note: warning: ARRAY_AGG: events of equal event_time are ordered by their place in the log (partition, offset); an ORDER BY in the call decides instead
 
 SELECT user_id, mode(DISTINCT category) OVER (PARTITION BY user_id ORDER BY event_time) AS a FROM transactions;
 -- Usage 1:17-1:39: DISTINCT has no meaning in MODE

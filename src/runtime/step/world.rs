@@ -124,6 +124,15 @@ pub struct Held {
     pub values: String,
 }
 
+/// A write on its way.
+#[derive(Clone, Debug)]
+struct Command {
+    feature: OnlineFeature,
+    rows: RecordBatch,
+    version: Version,
+    positions: Vec<(u32, i64)>,
+}
+
 /// A store of current values.
 #[derive(Debug, Default)]
 pub struct Values {
@@ -132,6 +141,9 @@ pub struct Values {
     pub marks: BTreeMap<String, Mark>,
     /// The next writes fail.
     pub failures: usize,
+    /// The next writes come a second time, later.
+    pub echoes: usize,
+    late: Vec<Command>,
     /// Everything that must never happen.
     pub complaints: Vec<String>,
     /// By (feature, key): the greatest `_as_of` ever shown since the store was last emptied.
@@ -142,6 +154,8 @@ pub struct Values {
 
 impl Values {
     pub fn forget(&mut self) {
+        // A store that restarts empty has closed its connections.
+        self.late.clear();
         self.held.clear();
         self.marks.clear();
         self.shown.clear();
@@ -162,18 +176,70 @@ impl OnlineStore for ValueStore {
         positions: &[(u32, i64)],
     ) -> Result<Written> {
         let mut values = self.0.lock().unwrap();
-        let mut written = Written::default();
         if values.failures > 0 {
             values.failures -= 1;
             return Err(Error::unavailable("the store does not answer"));
         }
+        let command = Command {
+            feature: feature.clone(),
+            rows: rows.clone(),
+            version,
+            positions: positions.to_vec(),
+        };
+        if values.echoes > 0 {
+            values.echoes -= 1;
+            values.late.push(command.clone());
+        }
+        values.write(&command)
+    }
+
+    async fn mark(&self, feature: &OnlineFeature) -> Result<Option<Mark>> {
+        Ok(self.0.lock().unwrap().marks.get(&feature.mark_key()).cloned())
+    }
+
+    async fn claim(&self, feature: &OnlineFeature, generation: u64) -> Result<()> {
+        let mut values = self.0.lock().unwrap();
+        let mark = values.marks.entry(feature.mark_key()).or_default();
+        if mark.generation > generation {
+            return Err(Error::new(Kind::Fenced, "taken over"));
+        }
+        mark.generation = generation;
+        Ok(())
+    }
+
+    async fn read(&self, _: &OnlineFeature, _: &[ArrayRef]) -> Result<Vec<Option<OnlineRow>>> {
+        Err(Error::internal("nobody reads here"))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Values {
+    /// A command that was sent twice, on two connections, comes for the second time.
+    pub fn arrive(&mut self, at: usize) {
+        if !self.late.is_empty() {
+            let command = self.late.remove(at % self.late.len());
+            // Nobody waits for this answer.
+            let _ = self.write(&command);
+        }
+    }
+
+    fn write(&mut self, command: &Command) -> Result<Written> {
+        let Command { feature, rows, version, positions } = command;
+        let (version, values) = (*version, self);
+        let mut written = Written::default();
         let Some(mark) = values.marks.get_mut(&feature.mark_key()) else {
             return Ok(Written { lost: true, ..written });
         };
         if mark.generation > version.generation {
             return Err(Error::new(Kind::Fenced, "taken over"));
         }
-        mark.positions.extend(positions.iter().copied());
+        for (partition, offset) in positions {
+            let known = mark.positions.entry(*partition).or_insert(*offset);
+            *known = (*known).max(*offset);
+        }
         let times = rows.column_by_name(AS_OF_COLUMN).unwrap();
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
         for row in 0..rows.num_rows() {
@@ -203,30 +269,6 @@ impl OnlineStore for ValueStore {
         Ok(written)
     }
 
-    async fn mark(&self, feature: &OnlineFeature) -> Result<Option<Mark>> {
-        Ok(self.0.lock().unwrap().marks.get(&feature.mark_key()).cloned())
-    }
-
-    async fn claim(&self, feature: &OnlineFeature, generation: u64) -> Result<()> {
-        let mut values = self.0.lock().unwrap();
-        let mark = values.marks.entry(feature.mark_key()).or_default();
-        if mark.generation > generation {
-            return Err(Error::new(Kind::Fenced, "taken over"));
-        }
-        mark.generation = generation;
-        Ok(())
-    }
-
-    async fn read(&self, _: &OnlineFeature, _: &[ArrayRef]) -> Result<Vec<Option<OnlineRow>>> {
-        Err(Error::internal("nobody reads here"))
-    }
-
-    async fn ping(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Values {
     /// Readers must never see time go back, nor, at one time, fewer rows than before: the first
     /// value of every feature of a simulation is a count over all rows of the key so far.
     fn watch(&mut self, id: &(String, String), new: &Held) {
@@ -289,7 +331,7 @@ impl World {
         }
     }
 
-    fn place(&self, path: &str) -> Location {
+    pub fn place(&self, path: &str) -> Location {
         Location::on_object_store(self.disk.clone(), "s3://world", path.into())
     }
 
@@ -301,7 +343,7 @@ impl World {
                 plan: on_big_stack(|| plan_feature(&lookup, &def.name, 1, &query)).unwrap(),
                 query: def.query.clone(),
                 source: self.source.clone(),
-                start: saved::start_of(manifest, &def.name, 1),
+                start: saved::start_of(manifest, &def.name, 1, false),
                 feature: Some(def.clone()),
             }
         };
@@ -315,7 +357,7 @@ impl World {
     }
 
     /// The places of outputs: features in the order of a pipeline, then archive and dead letters.
-    fn outputs(&self) -> Vec<String> {
+    pub fn outputs(&self) -> Vec<String> {
         let folder = |name: &String| format!("offline/{}", Self::feature_folder(name));
         let mut places: Vec<String> = self.features.iter().map(|f| folder(&f.name)).collect();
         places.sort();
@@ -328,8 +370,14 @@ impl World {
     }
 
     /// A new life: recovers from the disk and connects the parts. Changes to files count towards
-    /// the fuse, the first of them those of the recovery.
-    pub async fn start(&mut self, fuse: &Fuse, lanes: usize) -> Result<Start> {
+    /// the fuse, the first of them those of the recovery. `meddle` is what others do between the
+    /// look at what is there and the takeover.
+    pub async fn start(
+        &mut self,
+        fuse: &Fuse,
+        lanes: usize,
+        meddle: &mut (dyn FnMut() + Send),
+    ) -> Result<Start> {
         let stores = Arc::new(Stores::default());
         let places: Vec<Location> =
             self.outputs().iter().map(|place| self.output(place, fuse, &stores)).collect();
@@ -347,11 +395,14 @@ impl World {
         self.dice = self.dice.wrapping_mul(25).wrapping_add(7);
         let (log, dice, def) = (self.log.clone(), self.dice, self.source.clone());
         let count = log.lock().unwrap().partitions.len();
-        let open = async |mut held: Vec<Vec<Position>>| {
+        let open = async || {
+            // A runtime of its own, inside of this one: on a thread of its own.
+            let met = std::thread::scope(|scope| scope.spawn(meddle).join());
+            met.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+
             let source = Box::new(LogReader { log, next: vec![0; count], dice });
-            let hold = held.pop().unwrap_or_default();
             let manifest = manifest.as_ref();
-            let opening = Opening { def, compute: None, manifest, until_end: false, hold };
+            let opening = Opening { def, compute: None, manifest, until_end: false };
             Ok(vec![OpenSource::open(source, opening)?])
         };
         let features = pipeline.clone();

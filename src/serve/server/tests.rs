@@ -8,6 +8,7 @@ use super::*;
 use crate::checkpoint::home::EngineInfo;
 use crate::error::Kind;
 use crate::serve::client::{current_values, define, feature_path, get};
+use crate::serve::engine::Desired;
 use crate::serve::fixture::{Fixture, ODD};
 use crate::serve::token::Right;
 
@@ -154,8 +155,11 @@ async fn statements_answer_as_json_and_as_an_arrow_stream() {
     );
     let batches = current_values(&server.info, ODD).await.unwrap();
     assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 2);
-    let done = define(&server.info, "DROP FEATURE a;\nDROP SOURCE b").await.unwrap();
+    let done = define(&server.info, "DROP FEATURE a;\nDROP SOURCE b", None).await.unwrap();
     assert_eq!(done, ["defined at line 1", "defined at line 2"]);
+    let desired = Some(Desired { replace: true, prune: false });
+    let done = define(&server.info, "DROP FEATURE a", desired).await.unwrap();
+    assert_eq!(done, ["defined at line 1 to replace"]);
     for (text, status_wanted, says) in [
         ("SELECT 1; DROP SOURCE b", 400, "definitions and queries"),
         ("SELEKT 1", 400, "(line 1, column 1)"),

@@ -4,7 +4,7 @@ use sqlparser::ast::{Expr, Spanned as _, Value};
 
 use super::WindowKind;
 use crate::error::{Error, Result};
-use crate::limits::HOP_PANES_MAX;
+use crate::limits::{HOP_PANES_MAX, ROWS_FRAME_MAX};
 use crate::model::time::DAY_US;
 use crate::sql::interval::{interval_months, interval_us};
 use crate::sql::token::At;
@@ -28,6 +28,8 @@ pub enum WindowShape {
     Calendar { unit: CalendarUnit, count: i64, zone: String },
     /// Events closer than `gap` to each other.
     Session { gap_us: i64 },
+    /// So many rows of a key in the total order.
+    Count { rows: u64 },
 }
 
 /// The checked shape.
@@ -53,6 +55,9 @@ pub(super) fn shape(
         };
         return Ok(WindowShape::Session { gap_us });
     }
+    if kind == WindowKind::Count {
+        return count(size).map(|rows| WindowShape::Count { rows });
+    }
     let (size_us, slide_us, offset_us) = extent(slide, size, offset)?;
     if kind == WindowKind::Cumulate {
         if size_us % slide_us != 0 {
@@ -64,6 +69,18 @@ pub(super) fn shape(
         return Ok(WindowShape::Cumulate { step_us: slide_us, size_us, offset_us });
     }
     Ok(WindowShape::Grid { slide_us, size_us, offset_us })
+}
+
+/// A whole number of rows.
+fn count(size: &Expr) -> Result<u64> {
+    match size.to_string().parse::<u64>() {
+        Ok(rows) if (1..=ROWS_FRAME_MAX).contains(&rows) => Ok(rows),
+        Ok(rows) => Err(Error::usage(format!(
+            "a window of {rows} rows: 1 to {ROWS_FRAME_MAX} rows are possible"
+        ))
+        .at(size.span())),
+        Err(_) => Err(Error::usage(format!("{size}: expected a number of rows")).at(size.span())),
+    }
 }
 
 /// Months, and days of a time zone; `None` for lengths that never vary.

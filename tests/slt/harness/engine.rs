@@ -43,7 +43,14 @@ impl SourceLookup for Engine {
 impl Engine {
     /// Runs the CREATE statements of a text. Must be called with a large stack.
     pub fn execute(&mut self, text: &str) -> Result<()> {
-        for statement in parse_statements(text)? {
+        let statements = parse_statements(text)?;
+        // Of several statements none has a semicolon inside.
+        let code = text.lines().filter(|line| !line.starts_with("--"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        let mut texts = code.split(';');
+        let single = statements.len() == 1;
+        for statement in statements {
+            let text = if single { text } else { texts.next().unwrap_or_default() };
             match statement {
                 Statement::CreateSource(create) => {
                     if self.sources.contains_key(&create.name.value) {

@@ -8,6 +8,7 @@
 //! | `value` | values with every bit, multisets of rows, their difference |
 //! | `rng` | random choices from a seed |
 //! | `exact` | oracle: naive aggregates over exact rationals |
+//! | `families` | oracle: naive ranks, lists, categories, trends, pairs |
 //! | `model` | oracle: naive frames and windows |
 //! | `judge` | oracle: naive admission |
 //! | `lists` | `exact` as functions over lists, for `stock` |
@@ -23,6 +24,7 @@
 pub mod check;
 pub mod engine;
 pub mod exact;
+pub mod families;
 pub mod judge;
 pub mod layout;
 pub mod lists;

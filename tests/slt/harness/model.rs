@@ -3,6 +3,7 @@
 //! the random trials.
 
 use super::exact::{Input, aggregate};
+use super::families::{self, Asked, Line};
 use super::value::{Val, order};
 
 /// An admitted row: its place in the total order, and the source's columns.
@@ -49,6 +50,9 @@ pub struct Condition {
 pub struct Call {
     pub name: &'static str,
     pub column: Option<usize>,
+    /// Column arguments after the first.
+    pub more: &'static [usize],
+    pub constants: &'static [f64],
     pub distinct: bool,
     pub ignore_nulls: bool,
     pub filter: Option<Condition>,
@@ -72,6 +76,12 @@ pub enum Windows {
     },
     /// Calendar months, UTC, so many at a time.
     Months(i64),
+    /// Days of a place.
+    Days {
+        zone: &'static str,
+    },
+    /// So many rows at a time, in the total order.
+    Count(usize),
 }
 
 /// A feature: SELECT keys, calls, time columns FROM source WHERE condition.
@@ -101,8 +111,26 @@ impl Model {
                     self.key(at).into_iter().chain(values).chain([Val::Time(at.us)]).collect()
                 })
                 .collect(),
+            Windows::Count(size) => self.counted(&rows, inputs, *size),
             windows => self.groups(&rows, inputs, windows),
         }
+    }
+
+    /// Whole windows of `size` rows of a key; `rows` are in the total order.
+    fn counted(&self, rows: &[&Row], inputs: &[Input], size: usize) -> Vec<Vec<Val>> {
+        let mut out: Vec<Vec<Val>> = Vec::new();
+        for (place, at) in rows.iter().enumerate() {
+            if rows[..place].iter().any(|r| self.same(r, at)) {
+                continue;
+            }
+            let own: Vec<&Row> = rows.iter().filter(|r| self.same(r, at)).copied().collect();
+            for window in own.chunks_exact(size) {
+                let values = self.calls.iter().map(|c| call(c, inputs, window));
+                let bounds = [Val::Time(window[0].us), Val::Time(window[size - 1].us + 1)];
+                out.push(self.key(at).into_iter().chain(values).chain(bounds).collect());
+            }
+        }
+        out
     }
 
     fn groups(&self, rows: &[&Row], inputs: &[Input], windows: &Windows) -> Vec<Vec<Val>> {
@@ -137,7 +165,8 @@ impl Model {
 /// The windows `[start, end)` that hold a time; `times` are those of its key, ascending.
 fn covering(windows: &Windows, us: i64, times: &[i64]) -> Vec<(i64, i64)> {
     match *windows {
-        Windows::Trailing(_) => Vec::new(),
+        Windows::Trailing(_) | Windows::Count(_) => Vec::new(),
+        Windows::Days { zone } => vec![day_of(zone, us)],
         Windows::Group { size, slide, offset } => {
             let newest = (us - offset).div_euclid(slide) * slide + offset;
             let starts = (0..).map(|i| newest - i * slide).take_while(|start| start + size > us);
@@ -164,6 +193,34 @@ fn covering(windows: &Windows, us: i64, times: &[i64]) -> Vec<(i64, i64)> {
             vec![(start(month), start(month + count))]
         }
     }
+}
+
+/// The day of a place that holds a time: from the first moment that has its date there to the
+/// first that has a later one, found by halving. Written for zones that change by at most some
+/// hours.
+fn day_of(zone: &str, us: i64) -> (i64, i64) {
+    use chrono::{DateTime, Datelike, Offset, TimeZone};
+    let zone: chrono_tz::Tz = zone.parse().unwrap();
+    let date = |us: i64| {
+        let utc = DateTime::from_timestamp_micros(us).unwrap().naive_utc();
+        let offset = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
+        (utc + chrono::TimeDelta::seconds(offset.into())).num_days_from_ce()
+    };
+    let day = date(us);
+    // The first time of which `late` holds, between one of which it does not and one of which it
+    // does.
+    let first = |mut before: i64, mut after: i64, late: &dyn Fn(i64) -> bool| {
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            if late(middle) { after = middle } else { before = middle }
+        }
+        after
+    };
+    let two_days = 2 * 86_400_000_000;
+    (
+        first(us - two_days, us, &|time| date(time) >= day),
+        first(us, us + two_days, &|time| date(time) > day),
+    )
 }
 
 /// The month since January 1970 of a day since then, by counting.
@@ -234,6 +291,17 @@ fn framed<'a>(frame: Frame, peers: &[&'a Row], at: &Row) -> Vec<&'a Row> {
 
 fn call(c: &Call, inputs: &[Input], rows: &[&Row]) -> Val {
     let kept = rows.iter().filter(|r| c.filter.is_none_or(|f| (f.test)(r) == Some(true)));
+    if families::knows(c.name) {
+        let columns = || c.column.iter().chain(c.more);
+        let line = |r: &&Row| Line {
+            us: r.us,
+            args: columns().map(|column| r.values[*column].clone()).collect(),
+        };
+        let input = c.column.map_or(Input::Other, |i| inputs[i]);
+        let Call { name, distinct, ignore_nulls, constants, .. } = *c;
+        let asked = Asked { name, distinct, ignore_nulls, constants, input };
+        return families::evaluate(&asked, &kept.map(line).collect::<Vec<_>>());
+    }
     let values = kept.map(|r| c.column.map_or(Val::Int(1), |i| r.values[i].clone()));
     let values: Vec<Val> = values.filter(|v| !(c.ignore_nulls && v.is_null())).collect();
     aggregate(c.name, c.distinct, c.column.map_or(Input::Other, |i| inputs[i]), &values)

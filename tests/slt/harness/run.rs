@@ -118,6 +118,10 @@ impl File {
                 self.oracles.insert(feature.clone(), sql.clone());
                 Ok(())
             }
+            RecordKind::Automatic { feature } => {
+                self.oracles.remove(feature);
+                Ok(())
+            }
             RecordKind::FixedLog => Ok(()),
             RecordKind::Query { types, rowsort, sql, expected } => {
                 self.query(types, *rowsort, sql, expected).await

@@ -11,6 +11,7 @@
 //! oracle <feature>                  stock SQL for the automatic oracle, where it cannot
 //!                                   rewrite the feature itself
 //! oracle <feature> none <reason>    no automatic oracle for this feature
+//! oracle <feature> auto             the automatic oracle, for a feature of a file
 //! log fixed <reason>                what is asked depends on the layout of the log, so
 //!                                   `stream-split` keeps it
 //! ```
@@ -50,6 +51,10 @@ pub enum RecordKind {
     Oracle {
         feature: String,
         sql: Option<String>,
+    },
+    /// The automatic oracle judges a feature of a file too.
+    Automatic {
+        feature: String,
     },
     FixedLog,
 }
@@ -111,6 +116,7 @@ fn record(head: &str, body: &[&str]) -> Result<RecordKind, String> {
         ["oracle", feature, "none", ..] if words.len() > 3 => {
             Ok(RecordKind::Oracle { feature: (*feature).into(), sql: None })
         }
+        ["oracle", feature, "auto"] => Ok(RecordKind::Automatic { feature: (*feature).into() }),
         ["oracle", feature] if !body.is_empty() => {
             Ok(RecordKind::Oracle { feature: (*feature).into(), sql: Some(sql()) })
         }

@@ -226,7 +226,16 @@ pub fn generate(rng: &mut Rng, edges: &[i64]) -> Log {
 
 /// Event times around the edges of windows, more or less in order.
 fn times(rng: &mut Rng, rows: usize, edges: &[i64], longest: i64) -> Vec<Option<i64>> {
-    let base = *rng.pick(&[0, -longest, -10 * longest, 1_767_225_600_000_000, -86_400_000_001]);
+    // The last two: clocks change in Paris an hour later, in São Paulo at that time.
+    let base = *rng.pick(&[
+        0,
+        -longest,
+        -10 * longest,
+        1_767_225_600_000_000,
+        -86_400_000_001,
+        1_711_843_200_000_000,
+        1_541_300_400_000_000,
+    ]);
     let mut times = Vec::with_capacity(rows);
     let mut last = base;
     for _ in 0..rows {

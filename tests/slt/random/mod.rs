@@ -6,10 +6,14 @@
 //! | `shape` | a query shape: SQL, naive model, edges |
 //! | `shapes` | all of them |
 //! | `data` | random logs of one source |
+//! | `chained` | shapes of windows over windows |
+//! | `families` | every family of aggregates in every kind of window |
 //! | `kept` | shapes of aggregates that keep their rows |
 //! | `trial` | one shape over many cases |
 
+mod chained;
 pub mod data;
+mod families;
 mod kept;
 pub mod shape;
 pub mod shapes;

@@ -53,6 +53,8 @@ fn edges(model: &Model) -> Vec<i64> {
         Windows::Cumulate { step, size } => vec![*step, *size],
         Windows::Session { gap } => vec![*gap, gap / 2 + 1],
         Windows::Months(count) => vec![count * 30 * 86_400 * S, 86_400 * S],
+        Windows::Days { .. } => vec![86_400 * S, 3_600 * S, 31 * 86_400 * S],
+        Windows::Count(_) => vec![10 * S, S],
         Windows::Trailing(frames) => {
             let lengths = frames.iter().filter_map(|f| match f {
                 Frame::Range(Some(p)) | Frame::Lag(Some(p), _) => Some((*p).max(1)),
@@ -113,11 +115,17 @@ fn relation(windows: &Windows) -> String {
         }
         Windows::Session { gap } => format!("SESSION(src, ts, {})", interval(*gap)),
         Windows::Months(count) => format!("TUMBLE(src, ts, INTERVAL '{count}' MONTH)"),
+        Windows::Days { zone } => format!("TUMBLE(src, ts, INTERVAL '1 day', '{zone}')"),
+        Windows::Count(rows) => format!("COUNT_WINDOW(src, ts, {rows})"),
     }
 }
 
 fn call(c: &Call, model: &Model) -> String {
-    let argument = c.column.map_or("*".to_owned(), |i| format!("\"{}\"", COLUMNS[i].0));
+    let columns = c.column.iter().chain(c.more).map(|i| format!("\"{}\"", COLUMNS[*i].0));
+    let constants = c.constants.iter().map(ToString::to_string);
+    let separator = (c.name == "string_agg").then(|| "','".to_owned());
+    let argument = columns.chain(constants).chain(separator).collect::<Vec<_>>().join(", ");
+    let argument = if c.name == "count" && c.column.is_none() { "*".into() } else { argument };
     let distinct = if c.distinct { "DISTINCT " } else { "" };
     let nulls = if c.ignore_nulls { " IGNORE NULLS" } else { "" };
     let filter = c.filter.map_or(String::new(), |f| format!(" FILTER (WHERE {})", f.sql));
@@ -189,7 +197,17 @@ pub fn interval(us: i64) -> String {
 }
 
 pub fn plain(name: &'static str, column: Option<usize>, frame: usize) -> Call {
-    Call { name, column, distinct: false, ignore_nulls: false, filter: None, frame }
+    let (more, constants): (&[_], &[_]) = (&[], &[]);
+    Call {
+        name,
+        column,
+        more,
+        constants,
+        distinct: false,
+        ignore_nulls: false,
+        filter: None,
+        frame,
+    }
 }
 
 pub fn distinct(name: &'static str, column: usize, frame: usize) -> Call {

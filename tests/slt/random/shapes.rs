@@ -15,6 +15,8 @@ pub fn all() -> Vec<Shape> {
     all.extend(written());
     all.extend(expressions());
     all.extend(super::kept::shapes());
+    all.extend(super::families::shapes());
+    all.extend(super::chained::shapes());
     all
 }
 
@@ -78,6 +80,7 @@ fn typed() -> Vec<Shape> {
             ]),
         ),
         ("newest", Windows::Trailing(vec![Frame::Newest(Some(10 * S), 3)])),
+        ("count", Windows::Count(3)),
     ];
     let mut all = Vec::new();
     for (kind, windows) in kinds {
@@ -164,6 +167,10 @@ fn windows() -> Vec<Shape> {
         of("cumulate_many_steps", Windows::Cumulate { step: S, size: 30 * S }),
         of("months", Windows::Months(1)),
         of("quarters", Windows::Months(3)),
+        of("days", Windows::Days { zone: "Europe/Paris" }),
+        of("days_without_midnight", Windows::Days { zone: "America/Sao_Paulo" }),
+        of("count_one", Windows::Count(1)),
+        of("count_four", Windows::Count(4)),
         frames("range_zero", vec![Frame::Range(Some(0))]),
         frames("range_one_microsecond", vec![Frame::Range(Some(1))]),
         frames("rows_current_only", vec![Frame::Rows(Some(0), None)]),
