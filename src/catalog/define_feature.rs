@@ -10,6 +10,9 @@ use crate::sql::option_value::OptionValue;
 use crate::sql::options::{AppliesTo, Options};
 use crate::sql::printer;
 
+/// Sources look at the clock a few dozen times a second.
+const REFRESH_MIN_US: i64 = 100_000;
+
 /// Checks name and options and makes the definition. `fingerprint` is that of the bound plan,
 /// `version` is kept by the catalog (see [`crate::catalog::registry::Catalog::next_version`]).
 pub fn feature_def(
@@ -38,12 +41,14 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         Some(text) if text == "none" => OnlineStoreDef::None,
         Some(url) => OnlineStoreDef::Redis(url),
     };
-    if options.is_given("online.key") && !matches!(online, OnlineStoreDef::Redis(_)) {
-        let error = Error::usage("option 'online.key' needs 'online' = 'redis://…'");
-        return Err(match options.key_span("online.key") {
-            Some(span) => error.with_span(span),
-            None => error,
-        });
+    for name in ["online.key", "refresh"] {
+        if options.is_given(name) && !matches!(online, OnlineStoreDef::Redis(_)) {
+            let error = Error::usage(format!("option '{name}' needs 'online' = 'redis://…'"));
+            return Err(match options.key_span(name) {
+                Some(span) => error.with_span(span),
+                None => error,
+            });
+        }
     }
     let offline = match options.text("offline") {
         None => OfflineStoreDef::Home,
@@ -57,11 +62,13 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         Some(OptionValue::Duration(ttl_us)) => Some(ttl_us),
         _ => None,
     };
-    if ttl_us.is_some() && matches!(online, OnlineStoreDef::Redis(_)) {
-        // Readers of the hash would see values that have expired until they are rewritten.
-        let error = Error::not_yet("'ttl' with values in Redis")
-            .with_hint("'online' = 'embedded' serves them over HTTP");
-        return Err(match options.key_span("ttl") {
+    let Some(OptionValue::Duration(refresh_us)) = options.value("refresh") else {
+        return Err(Error::internal("option 'refresh' has no default"));
+    };
+    if refresh_us < REFRESH_MIN_US {
+        let error = Error::usage("option 'refresh' is shorter than 100 milliseconds")
+            .with_hint("values of events are written at once; 'refresh' is about silence");
+        return Err(match options.key_span("refresh") {
             Some(span) => error.with_span(span),
             None => error,
         });
@@ -76,6 +83,7 @@ pub fn feature_options(create: &CreateFeature, env: Env<'_>) -> Result<FeatureOp
         offline_interval_us,
         ttl_us,
         bootstrap: options.text("bootstrap").as_deref() == Some("history"),
+        refresh_us,
         log_share: match options.value("log") {
             Some(OptionValue::Count(parts)) => u32::try_from(parts).ok(),
             _ => None,

@@ -31,6 +31,8 @@ pub struct FeatureOptions {
     pub ttl_us: Option<i64>,
     /// A new feature starts with what its source admitted before.
     pub bootstrap: bool,
+    /// Values in a store follow rows that leave their frames within this time, µs.
+    pub refresh_us: i64,
     /// Share of the values served that is logged, parts per million; `None` = no log.
     pub log_share: Option<u32>,
     pub description: Option<String>,

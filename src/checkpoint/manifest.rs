@@ -64,12 +64,11 @@ pub struct SourceState {
     pub admission: serde_json::Value,
     /// The committed watermark, µs.
     pub watermark: Option<i64>,
-    /// When the newest event was read, µs of wall time: serving time goes on from it. No result
-    /// depends on it.
-    #[serde(default)]
-    pub newest_read_at: Option<i64>,
     /// The input was declared over (`--until end`): a later run is refused.
     pub ended: bool,
+    /// When its newest record was read, µs of wall time: serving time goes on from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<i64>,
 }
 
 /// Everything about one epoch.
@@ -175,8 +174,8 @@ pub(crate) mod tests {
                     partitions: 2,
                     admission: serde_json::json!({"0": {"late": 1}}),
                     watermark: Some(i64::MIN),
-                    newest_read_at: Some(1_772_000_000_000_000),
                     ended: false,
+                    read_at: Some(1),
                 },
             )]),
             groups: BTreeMap::from([(

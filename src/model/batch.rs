@@ -22,6 +22,10 @@ pub const TIMESTAMP_COLUMN: &str = "_timestamp";
 pub const SYSTEM_COLUMNS: [&str; 3] = [PARTITION_COLUMN, OFFSET_COLUMN, TIMESTAMP_COLUMN];
 /// Column of a current-value batch: the time the value holds for.
 pub const AS_OF_COLUMN: &str = "_as_of";
+/// Column of a current-value batch: what is known of the entity where that is not `PRESENT`.
+pub const STATUS_COLUMN: &str = "_status";
+/// Column of a current-value batch: the time (or `window_end`) of the newest row.
+pub const NEWEST_COLUMN: &str = "_newest";
 
 /// The one timestamp type inside the engine: µs, UTC.
 pub fn timestamp_type() -> DataType {

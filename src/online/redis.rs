@@ -1,5 +1,6 @@
 //! Current values in Redis: one hash per entity, a field per value column and, per feature,
-//! `_as_of:<feature>` and `_v:<feature>`.
+//! `_as_of:<feature>`, `_v:<feature>` and, for an entity that is not present, `_status:<feature>`.
+//! Under a `ttl` a hash of one feature expires with its values, should nobody write any more.
 //!
 //! A script compares version and `_as_of` and writes an entity in one atomic step; a call carries
 //! a few dozen entities, a pipeline several calls. Commands that failed on the way are sent again
@@ -11,18 +12,20 @@ use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind};
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use async_trait::async_trait;
 use url::Url;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
+use crate::model::batch::{NEWEST_COLUMN, STATUS_COLUMN};
 use crate::model::time::EventTime;
 use crate::online::store::{
-    Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
+    Basis, Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
 };
 use crate::online::text::{read_text, shown, write_text};
+use crate::operator::answer::Status;
 
 /// How long a command is tried again before the error is reported.
 const RETRY_FOR: Duration = Duration::from_secs(10);
@@ -42,9 +45,10 @@ const CALLS_PER_PIPELINE: usize = 16;
 /// Hashes read in one pipeline.
 const READS_PER_PIPELINE: usize = 256;
 
-/// KEYS: the mark, then the hashes. ARGV: generation, number of positions m, m pairs of partition
-/// and offset, then version field, version, as-of field, number of columns n, the columns, then
-/// per hash: as-of, n marks (`1` value, `0` NULL), n values. Returns how many were applied, -1
+/// KEYS: the mark, then the hashes. ARGV: generation, number of notes m, m pairs of a field of the
+/// mark and its value, then version field, version, as-of field, status field, number of columns
+/// n, the columns, then per hash: as-of, expiry (ms from now, 0 = never, `-` = as it is), status
+/// (empty = present), n marks (`1` value, `0` NULL), n values. Returns how many were applied, -1
 /// where nobody has claimed the feature, -2 where a later generation has.
 /// Positions only grow: a call that was sent twice may come late.
 /// Numbers are compared as digits (a Lua number holds 53 bits), times as text of equal length.
@@ -65,7 +69,9 @@ for i = 1, m do
 end
 local base = 2 + 2 * m
 local version_field, version, as_of_field = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3]
-local n = tonumber(ARGV[base + 4])
+local status_field = ARGV[base + 4]
+base = base + 5
+local n = tonumber(ARGV[base])
 local function newer(a, b)
   local next_a, next_b = string.gmatch(a, '%d+'), string.gmatch(b, '%d+')
   for _ = 1, 3 do
@@ -83,18 +89,24 @@ local function before(a, b)
   if #a ~= #b then a, b = wide(a), wide(b) end
   return a < b
 end
-local applied, at = 0, base + 5 + n
+local applied, at = 0, base + 1 + n
 for k = 2, #KEYS do
-  local key, as_of, marks = KEYS[k], ARGV[at], ARGV[at + 1]
-  local old = redis.call('HMGET', key, version_field, as_of_field)
+  local key, as_of, expiry, status = KEYS[k], ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local marks = ARGV[at + 3]
+  local old = redis.call('HMGET', key, version_field, as_of_field, status_field)
   if (not old[1] or newer(version, old[1])) and not (old[2] and before(as_of, old[2])) then
     local set, gone = {version_field, version, as_of_field, as_of}, {}
+    if status ~= '' then
+      set[5], set[6] = status_field, status
+    elseif old[3] then
+      gone[1] = status_field
+    end
     for i = 1, n do
       if string.byte(marks, i) == 49 then
-        set[#set + 1] = ARGV[base + 4 + i]
-        set[#set + 1] = ARGV[at + 1 + i]
+        set[#set + 1] = ARGV[base + i]
+        set[#set + 1] = ARGV[at + 3 + i]
       else
-        gone[#gone + 1] = ARGV[base + 4 + i]
+        gone[#gone + 1] = ARGV[base + i]
       end
     end
     for i = 1, #set, 1000 do
@@ -103,9 +115,14 @@ for k = 2, #KEYS do
     for i = 1, #gone, 1000 do
       redis.call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone)))
     end
+    if expiry == '0' then
+      redis.call('PERSIST', key)
+    elseif expiry ~= '-' then
+      redis.call('PEXPIRE', key, expiry)
+    end
     applied = applied + 1
   end
-  at = at + 2 + n
+  at = at + 4 + n
 end
 return applied
 ";
@@ -231,17 +248,18 @@ impl RedisStore {
         for entity in entities {
             cmd.arg(&entity.key);
         }
-        cmd.arg(head.generation).arg(head.positions.len());
-        for (partition, offset) in &head.positions {
-            cmd.arg(partition).arg(offset);
+        cmd.arg(head.generation).arg(head.notes.len());
+        for (field, value) in &head.notes {
+            cmd.arg(field).arg(value);
         }
         cmd.arg(&head.version_field).arg(&head.version).arg(&head.as_of_field);
+        cmd.arg(&head.status_field);
         cmd.arg(head.columns.len());
         for column in &head.columns {
             cmd.arg(column);
         }
         for entity in entities {
-            cmd.arg(&entity.as_of).arg(&entity.marks);
+            cmd.arg(&entity.as_of).arg(&entity.expiry).arg(&entity.status).arg(&entity.marks);
             let mut start = 0;
             for end in &entity.ends {
                 cmd.arg(entity.texts.get(start..*end).unwrap_or_default());
@@ -276,11 +294,12 @@ fn passing(error: &RedisError) -> bool {
 struct Head {
     mark: String,
     generation: u64,
-    /// Only in the first call.
-    positions: Vec<(u32, i64)>,
+    /// What the mark is to remember; only in the first call.
+    notes: Vec<(String, i64)>,
     version_field: String,
     version: String,
     as_of_field: String,
+    status_field: String,
     columns: Vec<String>,
 }
 
@@ -288,9 +307,21 @@ struct Head {
 struct Entity {
     key: String,
     as_of: String,
+    /// As the script takes it.
+    expiry: String,
+    status: String,
     marks: String,
     texts: String,
     ends: Vec<usize>,
+}
+
+/// The field of a mark that holds the serving time of refreshed values, µs.
+const REFRESHED: &str = "refreshed";
+
+/// What a mark is to remember, field by field.
+fn notes(basis: &Basis) -> Vec<(String, i64)> {
+    let positions = basis.positions.iter().map(|(partition, at)| (partition.to_string(), *at));
+    positions.chain(basis.refreshed.map(|at| (REFRESHED.to_owned(), at.0))).collect()
 }
 
 fn as_of_field(feature: &str) -> String {
@@ -301,10 +332,61 @@ fn version_field(feature: &str) -> String {
     format!("_v:{feature}")
 }
 
-fn render(key: String, as_of: i64, values: &[&ArrayRef], row: usize) -> Result<Entity> {
+fn status_field(feature: &str) -> String {
+    format!("_status:{feature}")
+}
+
+/// What a batch says of its rows beside their values.
+struct Standing<'a> {
+    as_of: &'a [i64],
+    status: Option<&'a StringArray>,
+    newest: Option<&'a TimestampMicrosecondArray>,
+    /// `ttl`, µs, where whole hashes may expire by it: `None` = they are not ours to expire.
+    ttl: Option<Option<i64>>,
+    wall: i64,
+}
+
+impl<'a> Standing<'a> {
+    fn of(feature: &OnlineFeature, rows: &'a RecordBatch) -> Result<Self> {
+        let newest = rows.column_by_name(NEWEST_COLUMN);
+        Ok(Self {
+            as_of: as_of_column(rows)?,
+            status: rows.column_by_name(STATUS_COLUMN).and_then(|c| c.as_string_opt()),
+            newest: newest.and_then(|column| column.as_primitive_opt()),
+            ttl: feature.owns_hashes().then_some(feature.ttl_us),
+            wall: clock::wall_now().0,
+        })
+    }
+
+    /// The status of an entity that is not present.
+    fn status(&self, row: usize) -> &str {
+        let status = self.status.filter(|status| status.is_valid(row));
+        status.map_or("", |status| status.value(row))
+    }
+
+    /// When the hash of an entity expires, as the script takes it: its values when they are older
+    /// than `ttl` by serving time, which goes with the clock but waits for it where events are
+    /// ahead of it; what is left of expired ones a `ttl` later.
+    fn expiry(&self, row: usize) -> String {
+        let Some(ttl) = self.ttl else { return "-".to_owned() };
+        let Some(ttl) = ttl else { return "0".to_owned() };
+        let as_of = self.as_of[row];
+        let newest = self.newest.map_or(as_of, |newest| newest.value(row));
+        let left = match self.status(row) {
+            "" => newest.saturating_add(ttl).saturating_sub(as_of).max(0),
+            _ => ttl,
+        };
+        let ahead = as_of.saturating_sub(self.wall).max(0);
+        (left.saturating_add(ahead) / 1_000 + 1).to_string()
+    }
+}
+
+fn render(key: String, standing: &Standing, values: &[&ArrayRef], row: usize) -> Result<Entity> {
     let mut entity = Entity {
         key,
-        as_of: EventTime(as_of).to_string(),
+        as_of: EventTime(standing.as_of[row]).to_string(),
+        expiry: standing.expiry(row),
+        status: standing.status(row).to_owned(),
         marks: String::with_capacity(values.len()),
         texts: String::with_capacity(values.len() * 8),
         ends: Vec::with_capacity(values.len()),
@@ -328,7 +410,7 @@ impl OnlineStore for RedisStore {
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
-        positions: &[(u32, i64)],
+        basis: &Basis,
     ) -> Result<Written> {
         let by_name = |name: &String| column(rows, name);
         let keys = feature.key_columns.iter().map(by_name).map(|c| c.cloned());
@@ -336,15 +418,16 @@ impl OnlineStore for RedisStore {
         let names: Vec<String> =
             feature.values.fields().iter().map(|field| field.name().clone()).collect();
         let values = names.iter().map(by_name).collect::<Result<Vec<_>>>()?;
-        let times = as_of_column(rows)?;
+        let standing = Standing::of(feature, rows)?;
         let per_call = (VALUES_PER_CALL / names.len().max(1)).clamp(1, ENTITIES_PER_CALL);
         let mut head = Head {
             mark: feature.mark_key(),
             generation: version.generation,
-            positions: positions.to_vec(),
+            notes: notes(basis),
             version_field: version_field(&feature.name),
             version: version.to_string(),
             as_of_field: as_of_field(&feature.name),
+            status_field: status_field(&feature.name),
             columns: names,
         };
         let mut written = Written::default();
@@ -355,7 +438,7 @@ impl OnlineStore for RedisStore {
                 let mut entities = Vec::with_capacity(per_call);
                 while row < rows.num_rows() && entities.len() < per_call {
                     match feature.key.render(&keys, row)? {
-                        Some(key) => entities.push(render(key, times[row], &values, row)?),
+                        Some(key) => entities.push(render(key, &standing, &values, row)?),
                         None => written.null_keys += 1,
                     }
                     row += 1;
@@ -363,7 +446,7 @@ impl OnlineStore for RedisStore {
                 if !entities.is_empty() {
                     sent += entities.len() as u64;
                     pipeline.add_command(self.call(&head, &entities));
-                    head.positions.clear();
+                    head.notes.clear();
                 }
             }
             if !pipeline.is_empty() {
@@ -396,6 +479,8 @@ impl OnlineStore for RedisStore {
         for (field, value) in fields {
             if field == "generation" {
                 mark.generation = value.parse().map_err(|_| wrong())?;
+            } else if field == REFRESHED {
+                mark.refreshed = Some(EventTime(value.parse().map_err(|_| wrong())?));
             } else {
                 let partition = field.parse().map_err(|_| wrong())?;
                 mark.positions.insert(partition, value.parse().map_err(|_| wrong())?);
@@ -429,6 +514,7 @@ impl OnlineStore for RedisStore {
             for key in chunk.iter().filter_map(|row| rendered[*row].as_ref()) {
                 let mut cmd = ::redis::cmd("HMGET");
                 cmd.arg(key).arg(version_field(&feature.name)).arg(as_of_field(&feature.name));
+                cmd.arg(status_field(&feature.name));
                 for field in feature.values.fields() {
                     cmd.arg(field.name());
                 }
@@ -464,7 +550,14 @@ fn decode(
         let as_of = EventTime::parse(&as_of).ok_or_else(|| {
             Error::data(format!("`{}` in `_as_of:{}` is no time", shown(&as_of), feature.name))
         })?;
-        found.push((*row, version.parse::<Version>()?, as_of));
+        let status = match fields.next().flatten() {
+            None => Status::Present,
+            Some(text) => Status::parse(&text).ok_or_else(|| {
+                let (text, name) = (shown(&text), &feature.name);
+                Error::data(format!("`{text}` in `_status:{name}` is no status"))
+            })?,
+        };
+        found.push((*row, version.parse::<Version>()?, as_of, status));
         for column in &mut texts {
             column.push(fields.next().flatten());
         }
@@ -478,8 +571,8 @@ fn decode(
         .collect::<Result<Vec<_>>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(found.len()));
     let batch = RecordBatch::try_new_with_options(feature.values.clone(), arrays, &options)?;
-    for (at, (row, version, as_of)) in found.into_iter().enumerate() {
-        answers[row] = Some(OnlineRow { as_of, version, values: batch.slice(at, 1) });
+    for (at, (row, version, as_of, status)) in found.into_iter().enumerate() {
+        answers[row] = Some(OnlineRow { as_of, version, status, values: batch.slice(at, 1) });
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::model::batch::AS_OF_COLUMN;
 use crate::model::time::EventTime;
 use crate::online::key_layout::KeyTemplate;
 use crate::online::text::has_text;
+use crate::operator::answer::Status;
 use crate::plan::dataflow::FeaturePlan;
 
 /// Orders the writes of one home: generation (grows with every start of the engine), epoch,
@@ -53,6 +54,8 @@ pub struct OnlineFeature {
     pub key_columns: Vec<String>,
     /// The value columns, all nullable.
     pub values: SchemaRef,
+    /// Values of an entity without rows for so long are NULL, µs.
+    pub ttl_us: Option<i64>,
     /// `online.key` as written: with the name, what tells one writer's hashes from another's.
     template: String,
 }
@@ -83,6 +86,7 @@ impl OnlineFeature {
             key: KeyTemplate::parse(template, name, key_columns)?,
             key_columns: key_columns.to_vec(),
             values: Arc::new(Schema::new(fields)),
+            ttl_us: None,
             template: template.to_owned(),
         })
     }
@@ -95,7 +99,20 @@ impl OnlineFeature {
     /// The online side of a plan; `template` is the feature's `online.key`.
     pub fn of(plan: &FeaturePlan, template: &str) -> Result<Self> {
         let schema = plan.schema();
-        Self::new(&plan.feature, template, &plan.key_columns, &plan.value_columns, schema)
+        let feature =
+            Self::new(&plan.feature, template, &plan.key_columns, &plan.value_columns, schema)?;
+        Ok(feature.with_ttl(plan.ttl_us))
+    }
+
+    /// The same feature with another `ttl` (µs).
+    pub fn with_ttl(self, ttl_us: Option<i64>) -> Self {
+        Self { ttl_us, ..self }
+    }
+
+    /// Whether the entities of this feature share their hashes with no other feature, so that a
+    /// whole hash may expire.
+    pub fn owns_hashes(&self) -> bool {
+        self.template.contains("{feature}")
     }
 }
 
@@ -121,6 +138,17 @@ pub struct Mark {
     /// Of each partition of the feature's source, the offset (exclusive) up to which rows may be
     /// in the values.
     pub positions: BTreeMap<u32, i64>,
+    /// Values may hold for serving times up to this one: no later writer may fall behind it.
+    pub refreshed: Option<EventTime>,
+}
+
+/// What the values of a write rest on: remembered before the first of them is applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// (partition, next offset) that they may hold rows up to, where that is news.
+    pub positions: Vec<(u32, i64)>,
+    /// The serving time they may hold for, where that is news.
+    pub refreshed: Option<EventTime>,
 }
 
 impl std::ops::AddAssign for Written {
@@ -137,6 +165,7 @@ impl std::ops::AddAssign for Written {
 pub struct OnlineRow {
     pub as_of: EventTime,
     pub version: Version,
+    pub status: Status,
     /// One row with the schema [`OnlineFeature::values`].
     pub values: RecordBatch,
 }
@@ -148,19 +177,21 @@ pub struct OnlineRow {
 ///   smaller: all values, the removal of NULLs and both marks in one step, or nothing.
 /// - Repeating a write changes nothing. After an error any subset of the rows is applied; the
 ///   caller repeats the whole write.
-/// - `positions` are remembered before the first row is applied.
+/// - What the values rest on is remembered before the first row is applied.
+/// - Where the batch says that an entity is not present, the store says so too; under a `ttl`
+///   values vanish by themselves when they are due and nobody writes any more.
 /// - A writer whose generation is older than the one that claimed the feature gets `Fenced`.
 /// - Rows with a NULL key are counted, never written.
 #[async_trait]
 pub trait OnlineStore: Send + Sync + fmt::Debug {
-    /// `rows` holds the feature's output columns (others are ignored) and `_as_of` (µs UTC, not
-    /// NULL), at most one row per entity.
+    /// `rows` holds the feature's output columns (others are ignored), `_as_of` (µs UTC, not NULL)
+    /// and perhaps `_status` and `_newest` (`model::batch`), at most one row per entity.
     async fn write(
         &self,
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
-        positions: &[(u32, i64)],
+        basis: &Basis,
     ) -> Result<Written>;
 
     /// Who writes a feature and how far; `None` if nobody has claimed it.

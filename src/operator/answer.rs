@@ -34,6 +34,11 @@ impl Status {
             Self::Present => "PRESENT",
         }
     }
+
+    /// Reads what [`Self::name`] wrote.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::NotFound, Self::Expired, Self::Present].into_iter().find(|s| s.name() == name)
+    }
 }
 
 /// How values come out of a group's result batches for one reader.

@@ -13,9 +13,10 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
+use super::follow::Follow;
 use super::group_window::GroupWindow;
 use super::having::HavingWindow;
-use super::operator::{Bound, Operator, Probed};
+use super::operator::{Bound, Current, Operator, Probed};
 use super::trailing_window::TrailingWindow;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
@@ -158,8 +159,16 @@ impl Operator for Chain {
         Ok(())
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+    fn drain_current(&mut self) -> Result<Option<Current>> {
         self.second.drain_current()
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.second.follow(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.second.refresh(at);
     }
 
     fn touch_all(&mut self) {
@@ -178,7 +187,7 @@ impl Operator for Chain {
         }
         // What those windows will change is computed beside the state, for these keys only.
         let mut beside = TrailingWindow::new(&self.spec.second, false)?;
-        beside.restore(&self.second.snapshot_of(keys, times.len())?)?;
+        beside.restore(&self.second.snapshot_of_keys(keys, times.len())?)?;
         let steps = self.steps(&open)?;
         if steps.num_rows() > 0 {
             beside.on_batch(&steps)?;
@@ -238,3 +247,6 @@ impl Operator for Chain {
         self.first.operator().key_count()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 
-use super::operator::{Bound, Operator, Probed};
+use super::follow::Follow;
+use super::operator::{Bound, Current, Operator, Probed};
 use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::WindowSpec;
@@ -119,13 +120,25 @@ impl Operator for Checker {
         self.inner.touch_all();
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+    fn drain_current(&mut self) -> Result<Option<Current>> {
         let drained = self.inner.drain_current()?;
-        if let Some(batch) = &drained {
-            assert_eq!(batch.schema(), self.result, "the schema of a batch of current values");
+        if let Some(Current { rows, as_of, newest }) = &drained {
+            assert_eq!(rows.schema(), self.result, "the schema of a batch of current values");
+            let same = as_of.len() == rows.num_rows() && newest.len() == rows.num_rows();
+            assert!(same, "one time per current value");
+            let mut times = as_of.iter().zip(newest);
+            assert!(times.all(|(at, newest)| at.0 >= *newest), "a value before its newest row");
         }
         assert!(self.inner.drain_current()?.is_none(), "a key is drained twice");
         Ok(drained)
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.inner.follow(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.inner.refresh(at);
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {

@@ -9,6 +9,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `current` | values of touched keys; values that follow time |
 //! | `panes` | the panes of a key, and the windows that come next for it |
 //! | `sessions` | the same for sessions |
 //! | `counts` | the same for windows of so many rows |
@@ -16,6 +17,7 @@
 //! | `snapshot` | state to tables and back |
 
 mod counts;
+mod current;
 mod panes;
 mod sessions;
 mod snapshot;
@@ -25,21 +27,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
-};
-use arrow::compute::{cast, filter_record_batch, take};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 
 use self::counts::Place;
 pub use self::panes::Window;
 use self::panes::{Closing, NOT_DUE, Panes, Windows};
 use self::sorted::Sorted;
-use super::operator::{Bound, Operator, Probed};
+use super::follow::{Follow, Following};
+use super::operator::{Bound, Current, Operator, Probed};
 use crate::aggregate::slot::{PaneRun, PaneSlot, paned};
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
-use crate::model::key::Shard;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{GroupSpec, WindowSpec};
 use crate::sql::window::WindowShape;
@@ -76,6 +76,7 @@ pub struct GroupWindow {
     current: bool,
     touched: Vec<u32>,
     changes: Changes,
+    following: Following,
     watermark: i64,
     newest: i64,
     horizon: i64,
@@ -105,6 +106,7 @@ impl GroupWindow {
             current,
             touched: Vec::new(),
             changes: Changes::default(),
+            following: Following::default(),
             watermark: i64::MIN,
             newest: i64::MIN,
             horizon: i64::MIN,
@@ -312,36 +314,6 @@ impl GroupWindow {
         self.index.find(keys, row, scratch)
     }
 
-    /// Every key counts as changed.
-    pub(super) fn mark_all(&mut self) {
-        self.index.sorted().into_iter().for_each(|slot| self.changes.mark(slot));
-    }
-
-    /// These keys count as changed.
-    pub(super) fn mark_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
-        let mut scratch = Vec::new();
-        for row in 0..rows {
-            if let Some(slot) = self.index.find(keys, row, &mut scratch)? {
-                self.changes.mark(slot);
-            }
-        }
-        Ok(())
-    }
-
-    /// All keys, as snapshots order them.
-    pub(super) fn sorted_keys(&self) -> Vec<u32> {
-        self.index.sorted()
-    }
-
-    pub(super) fn shard(&self, key: u32) -> Shard {
-        self.index.shard(key)
-    }
-
-    /// Key columns.
-    pub(super) fn keys_of(&self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.index.gather(keys)
-    }
-
     /// Probes before this time could miss windows that are gone.
     pub(super) fn horizon(&self) -> i64 {
         self.horizon
@@ -514,25 +486,16 @@ impl Operator for GroupWindow {
         }
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
-        let touched = std::mem::take(&mut self.touched);
-        if touched.is_empty() {
-            return Ok(None);
-        }
-        let requests: Vec<_> = touched.iter().map(|slot| (Some(*slot), self.watermark)).collect();
-        let (windows, slots) = self.newest(&requests)?;
-        for slot in &touched {
-            self.keys[*slot as usize].touched = false;
-            self.changes.mark(*slot);
-        }
-        // A key touched by `touch_all` may not have a closed window yet.
-        let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
-        let batch = self.result_batch(self.index.gather(&touched)?, times_of(&windows), slots)?;
-        match closed.true_count() {
-            0 => Ok(None),
-            all if all == batch.num_rows() => Ok(Some(batch)),
-            _ => Ok(Some(filter_record_batch(&batch, &closed)?)),
-        }
+    fn drain_current(&mut self) -> Result<Option<Current>> {
+        self.take_current()
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.following.start(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.refresh_to(at.0);
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
@@ -596,7 +559,8 @@ impl Operator for GroupWindow {
         let cell: usize = self.slots.iter().map(|slot| slot.cell_bytes()).sum();
         let panes = (self.cells - self.free.len()) * (cell + 12);
         let keys = self.index.size_bytes() + self.keys.len() * (size_of::<Panes>() + 64);
-        panes + keys + self.closing.size_bytes() + self.changes.size_bytes()
+        let noted = self.changes.size_bytes() + self.following.size_bytes();
+        panes + keys + self.closing.size_bytes() + noted
     }
 
     fn key_count(&self) -> usize {

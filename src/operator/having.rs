@@ -13,8 +13,9 @@ use arrow::array::{
 use arrow::compute::{cast, filter_record_batch, interleave, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 
+use super::follow::{Follow, Following, UNCHANGING};
 use super::group_window::{GroupWindow, Window};
-use super::operator::{Bound, Operator, Probed};
+use super::operator::{Bound, Current, Operator, Probed};
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::model::time::EventTime;
@@ -29,12 +30,20 @@ use crate::state::snapshot::{KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
 const PASSED: &str = "passed";
 
 /// The closed windows of a key that met the condition and can still be asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Passed {
     /// By end of window; the value columns are the start, then the slots.
     rows: RowBuffer,
     /// One was added since current values were last taken.
     touched: bool,
+    /// The moment it is registered for in the timer of values that follow time.
+    changes: i64,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self { rows: RowBuffer::default(), touched: false, changes: UNCHANGING }
+    }
 }
 
 /// Group windows under a condition.
@@ -51,6 +60,7 @@ pub struct HavingWindow {
     rows_held: usize,
     current: bool,
     touched: Vec<u32>,
+    following: Following,
 }
 
 /// Where the answer to a request is.
@@ -82,6 +92,7 @@ impl HavingWindow {
             rows_held: 0,
             current,
             touched: Vec::new(),
+            following: Following::default(),
         })
     }
 
@@ -134,6 +145,20 @@ impl HavingWindow {
             self.layout.release(gone, &mut self.interner);
             rows.drop_before(stride, newest);
         }
+    }
+
+    /// The end of the newest window kept of a key that has one.
+    fn newest_end(&self, slot: u32) -> i64 {
+        let rows = &self.keys[slot as usize].rows;
+        let stride = self.layout.stride();
+        rows.time(stride, rows.end(stride) - 1)
+    }
+
+    /// Registers a key whose value is known at its newest window or at `at`.
+    fn watch(&mut self, slot: u32, at: i64) {
+        let end = self.newest_end(slot);
+        let next = self.following.out_of_reach(end, at.max(end));
+        self.following.register(slot, next, &mut self.keys[slot as usize].changes);
     }
 
     /// Columns of kept windows, `None` giving NULL: starts, ends, slots.
@@ -291,8 +316,18 @@ impl HavingWindow {
                 key.touched = true;
                 self.touched.push(slot);
             }
+            self.watch(slot, i64::MIN);
         }
         Ok(())
+    }
+
+    /// These keys count as changed.
+    fn mark(&mut self, slots: &[u32]) {
+        let marked = self.index.gather(slots);
+        let marked = marked.and_then(|keys| self.inner.mark_keys(&keys, slots.len()));
+        if marked.is_err() {
+            self.inner.mark_all();
+        }
     }
 }
 
@@ -345,7 +380,7 @@ impl Operator for HavingWindow {
         }
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
+    fn drain_current(&mut self) -> Result<Option<Current>> {
         let touched = std::mem::take(&mut self.touched);
         if touched.is_empty() {
             return Ok(None);
@@ -358,10 +393,40 @@ impl Operator for HavingWindow {
         let mut columns = self.index.gather(&touched)?;
         self.inner.mark_keys(&columns, touched.len())?;
         columns.extend(self.kept(touched.iter().map(newest))?);
-        for slot in &touched {
+        let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
+        let newest = times_of(&rows, self.key_count + 1).to_vec();
+        let as_of = newest.iter().map(|end| EventTime(self.following.as_of(*end)));
+        let as_of: Vec<EventTime> = as_of.collect();
+        for (slot, at) in touched.iter().zip(&as_of) {
             self.keys[*slot as usize].touched = false;
+            self.watch(*slot, at.0);
         }
-        Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+        Ok(Some(Current { rows, as_of, newest }))
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.following.start(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        let before = self.touched.len();
+        for (moment, slot) in self.following.advance(at.0) {
+            let end = self.newest_end(slot);
+            let next = self.following.out_of_reach(end, self.following.as_of(end));
+            let key = &mut self.keys[slot as usize];
+            if key.changes != moment {
+                continue;
+            }
+            key.changes = UNCHANGING;
+            if next > at.0 {
+                self.following.register(slot, next, &mut key.changes);
+            } else if !key.touched {
+                key.touched = true;
+                self.touched.push(slot);
+            }
+        }
+        self.mark(&self.touched[before..].to_vec());
+        self.following.set(at.0);
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
@@ -443,7 +508,8 @@ impl Operator for HavingWindow {
     fn state_bytes(&self) -> usize {
         let kept = self.rows_held * self.layout.stride() * 3 / 2 * 8;
         let fixed = self.keys.len() * size_of::<Passed>() + self.index.size_bytes();
-        self.inner.state_bytes() + kept + fixed + self.interner.size_bytes()
+        let timer = self.following.size_bytes();
+        self.inner.state_bytes() + kept + fixed + self.interner.size_bytes() + timer
     }
 
     fn key_count(&self) -> usize {

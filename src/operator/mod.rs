@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `operator` | the [`operator::Operator`] trait and its contract |
 //! | `answer` | what a feature answers to a probe: reach and `ttl` applied |
+//! | `follow` | values that change because time passes |
 //! | `trailing_window` | RANGE and ROWS frames that end at the current row |
 //! | `group_window` | TUMBLE, HOP, CUMULATE, SESSION and COUNT_WINDOW |
 //! | `having` | a condition on their results |
@@ -13,6 +14,7 @@
 pub mod answer;
 pub mod chain;
 pub mod checker;
+pub mod follow;
 pub mod group_window;
 pub mod having;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]

@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, RecordBatch};
 
+use super::follow::Follow;
 use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::state::snapshot::Snapshot;
@@ -46,11 +47,17 @@ pub trait Operator: Send {
         out: &mut Vec<RecordBatch>,
     ) -> Result<()>;
 
-    /// The current value of every key touched since the last call (trailing windows: result rows
-    /// anchored at the key's newest row; group windows: the newest window closed since), with
-    /// the time it holds for in `_time` (`window_end`). Empty for operators built without a
-    /// current front.
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>>;
+    /// The current value of every key touched since the last call (trailing windows: the value at
+    /// the key's newest row, or at the time last refreshed to if that is later; group windows: the
+    /// newest window closed). Empty for operators built without a current front.
+    fn drain_current(&mut self) -> Result<Option<Current>>;
+
+    /// Current values follow time from now on; called before rows, restored ones too.
+    fn follow(&mut self, follow: Follow);
+
+    /// Serving time has come to `at` (going back is ignored): every key whose current value has
+    /// changed by that alone counts as touched, and only those.
+    fn refresh(&mut self, at: EventTime);
 
     /// Every key counts as touched since the last `drain_current`.
     fn touch_all(&mut self);
@@ -94,6 +101,17 @@ pub trait Operator: Send {
 
     /// Number of keys held.
     fn key_count(&self) -> usize;
+}
+
+/// Current values, one row per key.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Result batch.
+    pub rows: RecordBatch,
+    /// Per row: the time the value holds for.
+    pub as_of: Vec<EventTime>,
+    /// Per row: the time (or `window_end`) of the key's newest row.
+    pub newest: Vec<i64>,
 }
 
 /// The answer to a probe.

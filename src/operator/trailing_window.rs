@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `plan` | what follows from the specification |
 //! | `keys` | the rows of a key, and which of them are still needed |
+//! | `current` | values of touched keys; values that follow time |
 //! | `front` | how far each frame has moved; moving on |
 //! | `exclude` | moving on where peers have different frames |
 //! | `order` | rows of equal time under tie-breakers |
@@ -17,6 +18,7 @@
 //! | `sorted` | history read key by key |
 //! | `snapshot` | state to tables and back |
 
+mod current;
 mod exclude;
 mod front;
 mod keys;
@@ -38,7 +40,8 @@ use self::order::anchor;
 use self::plan::{Plan, excludes};
 use self::probe::{Ask, evaluate, in_request_order};
 use self::sorted::Sorted;
-use super::operator::{Bound, Operator, Probed};
+use super::follow::{Follow, Following, UNCHANGING};
+use super::operator::{Bound, Current, Operator, Probed};
 use crate::aggregate::slot::Rows;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
@@ -66,6 +69,7 @@ pub struct TrailingWindow {
     expiry: Timer,
     touched: Vec<u32>,
     changes: Changes,
+    following: Following,
     watermark: i64,
     /// Newest event time seen.
     newest: i64,
@@ -114,6 +118,7 @@ impl TrailingWindow {
             expiry: Timer::new(),
             touched: Vec::new(),
             changes: Changes::default(),
+            following: Following::default(),
             watermark: i64::MIN,
             newest: i64::MIN,
             horizon: i64::MIN,
@@ -307,7 +312,8 @@ impl TrailingWindow {
             let key = &mut self.keys[at];
             key.expiring = false;
             let newest = key.newest(stride).unwrap_or(i64::MIN);
-            if key.due != NOT_DUE || key.touched {
+            // A value that is still to change, or to be taken: then it is registered again.
+            if key.due != NOT_DUE || key.touched || key.changes != UNCHANGING {
                 continue;
             }
             if newest.saturating_add(reach) >= self.horizon {
@@ -352,54 +358,6 @@ impl TrailingWindow {
         });
         let anchor = self.anchor(&rows, end, time);
         Ask { key: Some(slot as usize), rows, tie: key.tie, end, time, anchor }
-    }
-
-    /// Requests at the newest row of each key.
-    fn ask_newest(&self, touched: &[u32]) -> Vec<Ask<'_>> {
-        let stride = self.plan.layout.stride();
-        let newest = |slot: &u32| {
-            let time = self.keys[*slot as usize].newest(stride).unwrap_or(i64::MIN);
-            self.ask(Some(*slot), time, Bound::Inclusive)
-        };
-        touched.iter().map(newest).collect()
-    }
-
-    fn current_batch(&mut self, touched: &[u32]) -> Result<RecordBatch> {
-        let mut columns = vec![None; self.plan.spec.slots.len()];
-        if let Some(mut current) = self.current.take() {
-            let done = self.advance_current(&mut current, touched, &mut columns);
-            self.current = Some(current);
-            done?;
-        }
-        let asks = self.ask_newest(touched);
-        let frames = &self.current.as_ref().map_or(&[][..], |current| &current.frames);
-        let fresh = |frame: usize| frames.iter().all(|moving| moving.frame != frame);
-        evaluate(&self.plan, &self.finals, fresh, &asks, &mut columns)?;
-        let rows: Vec<&[u64]> =
-            asks.iter().filter_map(|ask| ask.anchor.map(|row| ask.rows.row(row))).collect();
-        assert_eq!(rows.len(), touched.len(), "a touched key without rows");
-        let repeated = self.repeated(touched, &rows)?;
-        self.result_batch(repeated, columns, touched.len())
-    }
-
-    /// Moves the front of current values to the newest row of each key.
-    fn advance_current(
-        &self,
-        current: &mut Front,
-        touched: &[u32],
-        columns: &mut [Option<ArrayRef>],
-    ) -> Result<()> {
-        let stride = self.plan.layout.stride();
-        let texts = self.interner.texts();
-        let piece = |slot: &u32| {
-            let key = &self.keys[*slot as usize];
-            let rows = key.rows(&self.plan, texts);
-            let end = key.buffer.end(stride);
-            let state = *slot as usize;
-            Piece { rows, state, fresh: false, tie: key.tie, start: end - 1, end }
-        };
-        let pieces: Vec<Piece> = touched.iter().map(piece).collect();
-        current.advance(&self.plan, &pieces, columns)
     }
 }
 
@@ -489,18 +447,16 @@ impl Operator for TrailingWindow {
         }
     }
 
-    fn drain_current(&mut self) -> Result<Option<RecordBatch>> {
-        let touched = std::mem::take(&mut self.touched);
-        if touched.is_empty() {
-            return Ok(None);
-        }
-        let batch = self.current_batch(&touched)?;
-        for slot in touched {
-            self.keys[slot as usize].touched = false;
-            self.changes.mark(slot);
-            self.expire_later(slot);
-        }
-        Ok(Some(batch))
+    fn drain_current(&mut self) -> Result<Option<Current>> {
+        self.take_current()
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.following.start(follow);
+    }
+
+    fn refresh(&mut self, at: EventTime) {
+        self.refresh_to(at.0);
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
@@ -572,7 +528,8 @@ impl Operator for TrailingWindow {
         let keys = self.index.len();
         let rows = self.rows_held * self.plan.layout.stride() * 3 / 2 * 8;
         let fixed = keys * size_of::<KeyRows>() + self.index.size_bytes();
-        let timers = self.waiting.size_bytes() + self.expiry.size_bytes();
+        let timers =
+            self.waiting.size_bytes() + self.expiry.size_bytes() + self.following.size_bytes();
         let fronts = self.finals.state_bytes(keys)
             + self.current.as_ref().map_or(0, |front| front.state_bytes(keys));
         let noted = self.changes.size_bytes();

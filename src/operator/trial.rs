@@ -357,7 +357,8 @@ impl Lanes {
     }
 
     pub fn drain(&mut self) -> Vec<RecordBatch> {
-        self.lanes.iter_mut().filter_map(|lane| lane.drain_current().unwrap()).collect()
+        let drained = self.lanes.iter_mut().filter_map(|lane| lane.drain_current().unwrap());
+        drained.map(|current| current.rows).collect()
     }
 
     /// A probe of one key after the other, all in one call per lane.

@@ -29,6 +29,7 @@ use crate::runtime::outputs::Outputs;
 use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
+use crate::runtime::refresh::RefreshPace;
 use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, CurrentRows, LaneMessage, LaneTask, Question};
 use crate::source::admit::{AdmissionState, Compute, Judgement, PartitionState};
@@ -50,8 +51,10 @@ pub struct OpenSource {
     pub targets: Vec<Position>,
     /// Up to these positions rows may be in online stores already.
     pub hold: Vec<Position>,
-    /// The newest event admitted before, and when it was read (µs of wall time).
-    pub newest: Option<(EventTime, i64)>,
+    /// Values in online stores may hold for serving times up to this one.
+    pub refreshed: Option<EventTime>,
+    /// When its newest record was read, µs of wall time.
+    pub read_at: Option<i64>,
 }
 
 /// How a source is opened.
@@ -91,10 +94,9 @@ impl OpenSource {
         };
         source.seek(&starts)?;
         let rate = def.options.datagen_rate;
-        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.newest_read_at);
-        let newest = state.as_ref().and_then(saved::newest_event);
-        let newest = newest.map(|newest| (newest, read_at.unwrap_or(clock::wall_now().0)));
-        Ok(Self { source, intake, until, rate, starts, targets, hold: Vec::new(), newest })
+        let read_at = manifest.and_then(|m| m.sources.get(&def.name)?.read_at);
+        let (hold, refreshed) = (Vec::new(), None);
+        Ok(Self { source, intake, until, rate, starts, targets, hold, refreshed, read_at })
     }
 
     /// Says up to which positions rows may be in online stores already.
@@ -190,7 +192,14 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     }
     let ends = Ends { commit, current, progress: progress.clone(), stop: stop.clone() };
     let lanes = restored_lanes(&from.pipeline, from.lanes, &from.state)?;
-    let (lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
+    let (mut lanes, work, questions) = lane_tasks(lanes, &from.pipeline, queues, &ends);
+    for (number, open) in from.sources.iter().enumerate() {
+        let newest = saved::newest_event(&open.intake.admission().snapshot());
+        progress.sources[number].resume_time(newest, open.read_at, open.refreshed);
+        if let Some(at) = open.refreshed {
+            lanes.iter_mut().for_each(|task| task.lane.refresh(number, at));
+        }
+    }
     let (ingest, controls) = ingest_tasks(from.sources, &from.pipeline, &work, &ends);
     let commit = ends.commit;
     if !from.state.is_empty() && !from.targets.is_empty() {
@@ -204,6 +213,7 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         stopping: stopping_seen,
         commit: commit.downgrade(),
         written: HashMap::new(),
+        refreshed: HashMap::new(),
         reseed: Reseed::new(controls.clone()),
         sequence: 0,
         given_up: false,
@@ -269,9 +279,6 @@ fn ingest_tasks(
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         ends.progress.sources[number].set_targets(targets);
         ends.progress.sources[number].lag.set_starts(&open.starts);
-        if let Some((newest, read_at)) = open.newest {
-            ends.progress.sources[number].resume(newest, read_at);
-        }
         tasks.push(IngestTask {
             number,
             source: open.source,
@@ -287,6 +294,7 @@ fn ingest_tasks(
             stop: ends.stop.clone(),
             rate: open.rate,
             hold: open.hold,
+            refresh: RefreshPace::of(pipeline, number),
             stage: Stage::Reading,
             rows_read: 0,
             started: clock::monotonic(),

@@ -27,7 +27,7 @@ use crate::runtime::lane::CellState;
 use crate::runtime::outputs::Outputs;
 use crate::runtime::partitioning::KeyHomes;
 use crate::runtime::pipeline::Pipeline;
-use crate::runtime::progress::{Progress, SourceProgress};
+use crate::runtime::progress::Progress;
 use crate::runtime::saved::{self, Chain, Parked};
 use crate::runtime::task::{CommitMessage, stopped};
 use crate::source::admit::AdmissionState;
@@ -345,19 +345,14 @@ impl Committer {
             return Err(Error::internal("two epochs are written at once"));
         };
         let last = matches!(phase, Phase::Stopping(Stop::Checkpoint) | Phase::Finalising);
+        let sources = self.from.progress.sources.iter();
         let cut = saved::Cut {
             epoch,
             generation: self.from.generation,
             pipeline,
             state,
             admission,
-            newest_read_at: self
-                .from
-                .progress
-                .sources
-                .iter()
-                .map(SourceProgress::read_at)
-                .collect(),
+            read_at: sources.map(|source| source.newest_read_at.load(Relaxed)).collect(),
             parked: self.parked.clone(),
             ended: phase == Phase::Finalising,
         };

@@ -21,6 +21,7 @@ use crate::model::time::EventTime;
 use crate::runtime::exchange::split;
 use crate::runtime::lane::{CellId, LaneGroup};
 use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress, Totals};
+use crate::runtime::refresh::RefreshPace;
 use crate::runtime::task::{CommitMessage, LaneMessage, stopped};
 use crate::source::admit::Admitted;
 use crate::source::intake::Intake;
@@ -61,6 +62,8 @@ pub struct IngestTask {
     /// Up to these positions rows may be in stores already: until every partition has passed
     /// them, current values would go back.
     pub hold: Vec<Position>,
+    /// When current values are made to follow time.
+    pub refresh: RefreshPace,
     pub stage: Stage,
     /// Records read since `started`.
     pub rows_read: u64,
@@ -101,6 +104,7 @@ impl IngestTask {
             if !self.turn(wait, POLL_TIMEOUT)? {
                 return Ok(());
             }
+            self.refresh_if_due()?;
             self.hold_back();
             self.look_around(&mut looked);
         }
@@ -180,22 +184,31 @@ impl IngestTask {
     }
 
     /// Lets current values out, unless a store may hold values of later rows (semantics §5).
-    fn flush(&mut self) -> Result<()> {
-        let positions = self.intake.positions();
-        let passed = |hold: &Position| {
-            positions.iter().any(|p| p.partition == hold.partition && p.offset >= hold.offset)
-        };
-        let at_once = failpoint::broken("write online at once after a restart");
-        if !at_once && !self.hold.iter().all(passed) {
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if !self.may_write() {
             return Ok(());
         }
-        self.hold.clear();
+        let positions = self.intake.positions();
         let positions: Vec<_> = positions.iter().map(|p| (p.partition, p.offset)).collect();
         let (source, positions) = (self.number, Arc::new(positions));
         self.to_all(|| LaneMessage::Flush { source, positions: positions.clone() })
     }
 
-    fn to_all(&self, message: impl Fn() -> LaneMessage) -> Result<()> {
+    /// Whether every partition has passed what stores may hold already.
+    pub(super) fn may_write(&mut self) -> bool {
+        let positions = self.intake.positions();
+        let passed = |hold: &Position| {
+            positions.iter().any(|p| p.partition == hold.partition && p.offset >= hold.offset)
+        };
+        let at_once = failpoint::broken("write online at once after a restart");
+        let may = at_once || self.hold.iter().all(passed);
+        if may {
+            self.hold.clear();
+        }
+        may
+    }
+
+    pub(super) fn to_all(&self, message: impl Fn() -> LaneMessage) -> Result<()> {
         let mut lanes = self.lanes.iter();
         lanes.try_for_each(|lane| lane.send(message()).map_err(|_| stopped()))
     }

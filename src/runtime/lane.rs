@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Field, Schema};
 
 use crate::error::{Error, Result};
+use crate::model::batch::{AS_OF_COLUMN, NEWEST_COLUMN, STATUS_COLUMN};
 use crate::model::time::EventTime;
-use crate::operator::operator::{Bound, Operator, Probed};
-use crate::plan::share::StateGroup;
+use crate::operator::answer::Status;
+use crate::operator::follow::Follow;
+use crate::operator::operator::{Bound, Current, Operator, Probed};
+use crate::plan::dataflow::WindowSpec;
+use crate::plan::share::{Member, StateGroup};
 use crate::state::snapshot::Snapshot;
 
 /// Which operator of a lane: the state group, and the source partition where shards are
@@ -33,7 +38,8 @@ pub struct CellState {
 pub trait Outlet {
     /// Final rows of feature `feature` (its number in the pipeline).
     fn finals(&mut self, feature: usize, rows: RecordBatch) -> Result<()>;
-    /// Current values of touched keys: the feature's output columns and `_as_of`.
+    /// Current values of touched keys: the feature's output columns, `_as_of`, `_status` and
+    /// `_newest` (see `model::batch`).
     fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()>;
 }
 
@@ -52,6 +58,8 @@ pub struct LaneGroup {
     pub queries: Vec<String>,
     /// Members whose current values are written to a store.
     pub online: Vec<bool>,
+    /// What of the values of those changes as time passes.
+    pub follow: Follow,
 }
 
 struct Cell {
@@ -63,19 +71,25 @@ struct Cell {
 pub struct Lane {
     groups: Arc<Vec<LaneGroup>>,
     cells: BTreeMap<CellId, Cell>,
+    /// How far serving time has come, by source.
+    refreshed: BTreeMap<usize, EventTime>,
     results: Vec<RecordBatch>,
 }
 
 impl Lane {
     pub fn new(groups: Arc<Vec<LaneGroup>>) -> Self {
-        Self { groups, cells: BTreeMap::new(), results: Vec::new() }
+        Self { groups, cells: BTreeMap::new(), refreshed: BTreeMap::new(), results: Vec::new() }
     }
 
     fn cell(&mut self, id: CellId) -> Result<&mut Cell> {
         if !self.cells.contains_key(&id) {
             let group = &self.groups[id.group];
             let current = group.online.iter().any(|online| *online);
-            let operator = crate::operator::build(&group.group.window, current)?;
+            let mut operator = crate::operator::build(&group.group.window, current)?;
+            if current {
+                operator.follow(group.follow.clone());
+                operator.refresh(self.refreshed(group.source));
+            }
             self.cells.insert(id, Cell { operator, watermark: EventTime::NEG_INFINITY });
         }
         self.cells.get_mut(&id).ok_or_else(|| Error::internal("a cell vanished"))
@@ -121,6 +135,25 @@ impl Lane {
         }
     }
 
+    /// The serving time of a source has come to `at`: keys whose values change by that alone count
+    /// as touched. Going back is ignored.
+    pub fn refresh(&mut self, source: usize, at: EventTime) {
+        if at <= self.refreshed(source) {
+            return;
+        }
+        self.refreshed.insert(source, at);
+        for (id, cell) in &mut self.cells {
+            if self.groups[id.group].source == source {
+                cell.operator.refresh(at);
+            }
+        }
+    }
+
+    /// The time that values of a source have been refreshed to.
+    pub fn refreshed(&self, source: usize) -> EventTime {
+        self.refreshed.get(&source).copied().unwrap_or(EventTime::NEG_INFINITY)
+    }
+
     /// Hands on the current values of the keys of a source touched since the last call.
     pub fn flush_current(&mut self, source: usize, outlet: &mut dyn Outlet) -> Result<()> {
         for (id, cell) in &mut self.cells {
@@ -128,12 +161,11 @@ impl Lane {
             if group.source != source || !group.online.iter().any(|online| *online) {
                 continue;
             }
-            let Some(result) = cell.operator.drain_current()? else { continue };
+            let Some(current) = cell.operator.drain_current()? else { continue };
+            let window = &group.group.window;
             for (i, member) in group.group.members.iter().enumerate() {
                 let Some(feature) = group.features[i].filter(|_| group.online[i]) else { continue };
-                let rows = member.output.evaluate(&result)?;
-                let as_of = as_of_column(&result)?;
-                outlet.current(feature, with_as_of(&rows, as_of)?)?;
+                outlet.current(feature, current_rows(member, window, &current)?)?;
             }
         }
         Ok(())
@@ -216,21 +248,33 @@ impl Lane {
     }
 }
 
-/// The time a result batch holds for: `_time`, or `window_end`.
-pub fn as_of_column(result: &RecordBatch) -> Result<ArrayRef> {
-    use crate::plan::dataflow::{TIME_COLUMN, WINDOW_END_COLUMN};
-    let column = result.column_by_name(TIME_COLUMN);
-    let column = column.or_else(|| result.column_by_name(WINDOW_END_COLUMN));
-    column.cloned().ok_or_else(|| Error::internal("a result batch without a time column"))
-}
-
-/// Appends `_as_of` to output rows.
-pub fn with_as_of(rows: &RecordBatch, as_of: ArrayRef) -> Result<RecordBatch> {
-    use arrow::datatypes::{Field, Schema};
-    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
-    let name = crate::model::batch::AS_OF_COLUMN;
-    fields.push(Arc::new(Field::new(name, as_of.data_type().clone(), true)));
-    let mut columns = rows.columns().to_vec();
-    columns.push(as_of);
+/// What goes to a store: the output of a feature at the times its values hold for, and what is
+/// known of each entity then.
+fn current_rows(member: &Member, window: &WindowSpec, current: &Current) -> Result<RecordBatch> {
+    let newest: Vec<Option<i64>> = current.newest.iter().copied().map(Some).collect();
+    // A group window stands for its own time as long as no later one can mask it.
+    let own = matches!(window, WindowSpec::Group(_)) && !member.plan.reach().is_ttl();
+    let as_of: Vec<EventTime> = match own {
+        true => current.newest.iter().copied().map(EventTime).collect(),
+        false => current.as_of.clone(),
+    };
+    let present = vec![true; newest.len()];
+    let probed = Probed { rows: current.rows.clone(), present, newest };
+    let answered = member.reader(window).answer(&probed, &as_of)?;
+    let status = answered.status.iter();
+    let status = status.map(|status| (*status != Status::Present).then(|| status.name()));
+    let as_of = TimestampMicrosecondArray::from_iter_values(as_of.iter().map(|at| at.0));
+    let newest = TimestampMicrosecondArray::from_iter_values(current.newest.iter().copied());
+    let more: [(&str, ArrayRef); 3] = [
+        (AS_OF_COLUMN, Arc::new(as_of.with_timezone("UTC"))),
+        (STATUS_COLUMN, Arc::new(StringArray::from_iter(status))),
+        (NEWEST_COLUMN, Arc::new(newest.with_timezone("UTC"))),
+    ];
+    let mut fields: Vec<_> = answered.rows.schema().fields().iter().cloned().collect();
+    let mut columns = answered.rows.columns().to_vec();
+    for (name, column) in more {
+        fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
+        columns.push(column);
+    }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

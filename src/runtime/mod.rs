@@ -17,6 +17,7 @@
 //! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
+//! | `refresh` | when values in stores follow time |
 //! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
 //! | `outputs` | what is written at checkpoints |
@@ -47,6 +48,7 @@ pub mod outputs;
 pub mod partitioning;
 pub mod pipeline;
 pub mod progress;
+pub mod refresh;
 pub mod resume;
 pub mod saved;
 #[cfg(test)]

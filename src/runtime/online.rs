@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::online::store::{OnlineFeature, OnlineStore, Version};
+use crate::model::time::EventTime;
+use crate::online::store::{Basis, OnlineFeature, OnlineStore, Version};
 use crate::runtime::ingest::Control;
 use crate::runtime::progress::Progress;
 use crate::runtime::task::{CommitMessage, CurrentRows};
@@ -39,6 +40,8 @@ pub struct OnlineTask {
     pub commit: mpsc::WeakSender<CommitMessage>,
     /// By feature, the positions its store remembers.
     pub written: HashMap<usize, BTreeMap<u32, i64>>,
+    /// By feature, the serving time its store remembers.
+    pub refreshed: HashMap<usize, EventTime>,
     pub reseed: Reseed,
     /// Writes so far.
     pub sequence: u64,
@@ -141,7 +144,11 @@ impl OnlineTask {
             let known = self.written.entry(number).or_default();
             let ahead = |(p, at): &&(u32, i64)| known.get(p).is_none_or(|known| known < at);
             let positions: Vec<_> = current.positions.iter().filter(ahead).copied().collect();
-            let written = target.store.write(&target.feature, &current.rows, version, &positions);
+            let refreshed = self.refreshed.get(&number);
+            let news = refreshed.is_none_or(|known| current.refreshed > *known)
+                && current.refreshed > EventTime::NEG_INFINITY;
+            let basis = Basis { positions, refreshed: news.then_some(current.refreshed) };
+            let written = target.store.write(&target.feature, &current.rows, version, &basis);
             match written.await {
                 Ok(written) if written.lost => {
                     let name = &target.feature.name;
@@ -152,10 +159,12 @@ impl OnlineTask {
                         return Err(error);
                     }
                     known.clear();
+                    self.refreshed.remove(&number);
                     self.reseed.ask(&self.progress);
                 }
                 Ok(written) => {
-                    known.extend(positions);
+                    known.extend(basis.positions);
+                    self.refreshed.extend(basis.refreshed.map(|at| (number, at)));
                     let feature = &self.progress.features[number];
                     feature.current_writes.fetch_add(written.applied, Relaxed);
                     self.progress.null_keys.fetch_add(written.null_keys, Relaxed);
@@ -191,6 +200,7 @@ impl OnlineTask {
                 Ok(_) => {
                     target.store.claim(&target.feature, self.generation).await?;
                     self.written.remove(number);
+                    self.refreshed.remove(number);
                     self.reseed.ask(&self.progress);
                 }
                 // Down: whoever writes next will say so.

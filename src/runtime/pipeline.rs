@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::physical_expr::utils::collect_columns;
+
 use crate::catalog::feature::{FeatureDef, OnlineStoreDef};
 use crate::catalog::source::SourceDef;
 use crate::error::Result;
-use crate::plan::dataflow::FeaturePlan;
-use crate::plan::share::merge;
+use crate::operator::follow::Follow;
+use crate::plan::dataflow::{FeaturePlan, WindowSpec};
+use crate::plan::reach::Reach;
+use crate::plan::share::{StateGroup, merge};
 use crate::runtime::lane::LaneGroup;
 
 /// A source with the state groups that read it.
@@ -90,6 +94,7 @@ impl Pipeline {
                         queries.push(planned[i].query.clone());
                         online.push(planned[i].feature.as_deref().is_some_and(is_written));
                     }
+                    let follow = followed(&group, &online);
                     let by_partition = by_partition(&def, &group.members[0].plan);
                     groups.push(LaneGroup {
                         source: number,
@@ -98,6 +103,7 @@ impl Pipeline {
                         features,
                         queries,
                         online,
+                        follow,
                     });
                 }
             }
@@ -129,6 +135,28 @@ impl Pipeline {
     pub fn feature(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|f| f.def.name == name)
     }
+}
+
+/// What makes values that are written to stores change as time passes.
+fn followed(group: &StateGroup, online: &[bool]) -> Follow {
+    let mut follow = Follow::default();
+    let written = group.members.iter().zip(online).filter(|(_, online)| **online);
+    for (member, _) in written {
+        if let Reach::Frame(us) | Reach::Ttl(us) = member.plan.reach() {
+            follow.reaches.push(us);
+        }
+        let WindowSpec::Trailing(spec) = &group.window else { continue };
+        let before = spec.key_types.len() + 1 + spec.carried.len();
+        for column in member.output.expressions.iter().flat_map(collect_columns) {
+            let slot = column.index().checked_sub(before).and_then(|i| spec.slots.get(i));
+            follow.frames.extend(slot.map(|slot| slot.frame));
+        }
+    }
+    follow.frames.sort_unstable();
+    follow.frames.dedup();
+    follow.reaches.sort_unstable();
+    follow.reaches.dedup();
+    follow
 }
 
 fn is_written(feature: &FeatureDef) -> bool {

@@ -21,6 +21,8 @@ pub struct SourceProgress {
     /// Newest admitted event time (µs) and the wall time it was read at (µs).
     pub newest_event: AtomicI64,
     pub newest_read_at: AtomicI64,
+    /// The serving time that values in stores hold for (µs): time served never falls behind it.
+    pub refreshed: AtomicI64,
     /// Minimum over the partitions (µs).
     pub watermark: AtomicI64,
     /// Ends last heard of and where reading started: what is left to read.
@@ -70,6 +72,7 @@ impl SourceProgress {
             event_time: AtomicU64::new(0),
             newest_event: AtomicI64::new(i64::MIN),
             newest_read_at: AtomicI64::new(0),
+            refreshed: AtomicI64::new(i64::MIN),
             watermark: AtomicI64::new(i64::MIN),
             lag: Lag::default(),
             partitions: Mutex::new(BTreeMap::new()),
@@ -145,27 +148,33 @@ impl SourceProgress {
         self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// When the newest event was read, µs of wall time.
-    pub fn read_at(&self) -> Option<i64> {
-        let read = self.newest_event.load(Relaxed) != i64::MIN;
-        read.then(|| self.newest_read_at.load(Relaxed))
-    }
-
-    /// Goes on where an engine before was: the newest event, and when it was read.
-    pub fn resume(&self, newest: EventTime, read_at: i64) {
-        self.newest_event.store(newest.0, Relaxed);
-        self.newest_read_at.store(read_at, Relaxed);
-    }
-
     /// "Now" of this source (semantics §4): its newest event time plus the wall time since that
-    /// record was read, never beyond the wall clock. `None` before the first record.
+    /// record was read, never beyond the wall clock, nor behind what stores have been told. `None`
+    /// before the first record.
     pub fn serving_time(&self, wall: EventTime) -> Option<EventTime> {
-        let newest = self.newest_event.load(Relaxed);
+        let (newest, refreshed) = (self.newest_event.load(Relaxed), self.refreshed.load(Relaxed));
         if newest == i64::MIN {
-            return None;
+            return (refreshed > i64::MIN).then_some(EventTime(refreshed));
         }
         let elapsed = (wall.0 - self.newest_read_at.load(Relaxed)).max(0);
-        Some(EventTime(newest.saturating_add(elapsed).min(wall.0.max(newest))))
+        let now = newest.saturating_add(elapsed).min(wall.0.max(newest));
+        Some(EventTime(now.max(refreshed)))
+    }
+
+    /// Goes on where an earlier run has been: its newest event and when it read that (now, where
+    /// nobody knows), and the time it had told stores.
+    pub fn resume_time(
+        &self,
+        newest: Option<EventTime>,
+        read_at: Option<i64>,
+        refreshed: Option<EventTime>,
+    ) {
+        if let Some(newest) = newest {
+            let read_at = read_at.unwrap_or_else(|| crate::clock::wall_now().0);
+            self.newest_event.store(newest.0, Relaxed);
+            self.newest_read_at.store(read_at, Relaxed);
+        }
+        self.refreshed.store(refreshed.map_or(i64::MIN, |at| at.0), Relaxed);
     }
 }
 
@@ -298,5 +307,17 @@ mod tests {
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(1_050)));
         source.newest_event.store(9_000, Relaxed);
         assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(9_000)));
+    }
+
+    #[test]
+    fn serving_time_goes_on_after_a_restart_and_never_behind_what_stores_were_told() {
+        let source = SourceProgress::new("s");
+        source.resume_time(Some(EventTime(100)), Some(1_000), None);
+        assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(150)));
+        source.resume_time(Some(EventTime(100)), Some(1_000), Some(EventTime(170)));
+        assert_eq!(source.serving_time(EventTime(1_050)), Some(EventTime(170)));
+        assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(190)));
+        source.resume_time(None, None, Some(EventTime(500)));
+        assert_eq!(source.serving_time(EventTime(1_090)), Some(EventTime(500)));
     }
 }

@@ -70,6 +70,10 @@ pub async fn resume(
     }
     failpoint::pass("recover.before_load")?;
     let mut sources = open().await?;
+    for (feature, mark) in &marks {
+        let source = &mut sources[from.pipeline.features[*feature].source];
+        source.refreshed = source.refreshed.max(mark.refreshed);
+    }
     let epoch = committed.next();
     let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
     let draft = saved::taken_over(manifest, epoch, generation, &from.pipeline, starts)?;

@@ -36,8 +36,8 @@ pub struct Cut {
     pub state: Vec<(usize, CellState)>,
     /// (source, its partitions, admission).
     pub admission: Vec<(usize, usize, AdmissionState)>,
-    /// When the newest event of each source was read, by number.
-    pub newest_read_at: Vec<Option<i64>>,
+    /// By source: when its newest record was read, µs of wall time; 0 = none was.
+    pub read_at: Vec<i64>,
     pub parked: Arc<Parked>,
     pub ended: bool,
 }
@@ -161,7 +161,7 @@ pub fn draft(
     for (number, partitions, admission) in &cut.admission {
         let def = &pipeline.sources[*number].def;
         let mut state = source_state(def, *partitions, admission, cut.ended)?;
-        state.newest_read_at = cut.newest_read_at.get(*number).copied().flatten();
+        state.read_at = cut.read_at.get(*number).copied().filter(|at| *at > 0);
         draft.sources.insert(def.name.clone(), state);
     }
     for (number, group) in pipeline.groups.iter().enumerate() {
@@ -214,8 +214,8 @@ fn source_state(
         partitions,
         admission: to_json(admission)?,
         watermark: lowest.filter(|t| *t > EventTime::NEG_INFINITY).map(|t| t.0),
-        newest_read_at: None,
         ended,
+        read_at: None,
     })
 }
 

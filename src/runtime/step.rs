@@ -2,6 +2,7 @@
 //! lanes, committer and online task as in production, without threads and without waiting. Two
 //! runs with the same moves over the same world are equal, which [`Steps::trace`] lets a test see.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -9,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Result;
 use crate::model::epoch::Epoch;
+use crate::model::time::EventTime;
 use crate::runtime::assemble::{Parts, Queues, Start, assemble};
 use crate::runtime::committer::{Event, Request, Stop};
 
@@ -34,6 +36,8 @@ pub enum Move {
     Look,
     /// The checkpoint interval is over.
     Tick,
+    /// Serving time of a source is a little after its newest event.
+    Refresh(usize),
 }
 
 /// An engine that moves only when told to.
@@ -59,6 +63,7 @@ impl Steps {
     pub fn moves(&self) -> Vec<Move> {
         let mut moves: Vec<Move> = (0..self.parts.lanes.len()).map(Move::Lane).collect();
         moves.extend((0..self.parts.ingest.len()).map(Move::Ingest));
+        moves.extend((0..self.parts.ingest.len()).map(Move::Refresh));
         moves.extend([Move::Collect, Move::Online, Move::Write, Move::Tick, Move::Look]);
         moves
     }
@@ -87,6 +92,13 @@ impl Steps {
             }
             Move::Look => self.runtime.block_on(self.parts.online.look())?,
             Move::Tick => self.parts.committer.on_event(Event::Tick)?,
+            Move::Refresh(source) => {
+                let newest = self.parts.progress.sources[source].newest_event.load(Relaxed);
+                let ahead = (self.trace.digest() % 8) as i64 * 500_000;
+                if newest > i64::MIN {
+                    self.parts.ingest[source].refresh(EventTime(newest + ahead))?;
+                }
+            }
         }
         self.trace.update(format!("{chosen:?} {}\n", self.parts.committer.epoch().0).as_bytes());
         Ok(())
@@ -127,6 +139,12 @@ impl Steps {
                 self.step(chosen)?;
             }
         }
+        for source in 0..self.parts.ingest.len() {
+            let newest = self.parts.progress.sources[source].newest_event.load(Relaxed);
+            let last = newest.saturating_add((self.trace.digest() % 30) as i64 * 500_000);
+            let last = EventTime(last.max(self.refreshed(source)));
+            self.parts.ingest[source].refresh(last)?;
+        }
         // Stores that came back empty meanwhile are filled before the end is looked at.
         for _ in 0..3 {
             self.step(Move::Look)?;
@@ -136,6 +154,11 @@ impl Steps {
             self.deliver()?;
         }
         Ok(self.parts.committer.epoch())
+    }
+
+    /// The serving time that values of a source have been refreshed to, µs.
+    pub fn refreshed(&self, source: usize) -> i64 {
+        self.parts.progress.sources[source].refreshed.load(Relaxed)
     }
 
     /// Hash of every move so far and what the committer had committed after it.

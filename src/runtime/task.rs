@@ -38,6 +38,12 @@ pub enum LaneMessage {
     Touch {
         source: usize,
     },
+    /// The serving time of this source has come so far: values that change by that go out with the
+    /// next flush.
+    Refresh {
+        source: usize,
+        at: EventTime,
+    },
     /// Snapshot the cells of these groups for this epoch.
     Barrier {
         source: usize,
@@ -128,6 +134,8 @@ pub struct CurrentRows {
     pub rows: RecordBatch,
     /// (partition, next offset) that the values may hold rows up to.
     pub positions: Arc<Vec<(u32, i64)>>,
+    /// The serving time that they may hold for.
+    pub refreshed: EventTime,
 }
 
 /// Everything the thread of a lane needs.
@@ -149,6 +157,7 @@ struct Channels<'a> {
     online: &'a mpsc::Sender<CurrentRows>,
     progress: &'a Progress,
     positions: Arc<Vec<(u32, i64)>>,
+    refreshed: EventTime,
 }
 
 impl Outlet for Channels<'_> {
@@ -160,7 +169,7 @@ impl Outlet for Channels<'_> {
 
     fn current(&mut self, feature: usize, rows: RecordBatch) -> Result<()> {
         let positions = self.positions.clone();
-        let current = CurrentRows { feature, rows, positions };
+        let current = CurrentRows { feature, rows, positions, refreshed: self.refreshed };
         self.online.blocking_send(current).map_err(|_| stopped())
     }
 }
@@ -241,14 +250,21 @@ impl LaneTask {
                 }
             }
             LaneMessage::Watermark { cell, watermark } => {
-                let none = Arc::default();
-                self.with_outlet(none, |lane, outlet| lane.on_watermark(cell, watermark, outlet))?;
+                let (none, never) = (Arc::default(), EventTime::NEG_INFINITY);
+                let step = |lane: &mut Lane, outlet: &mut dyn Outlet| {
+                    lane.on_watermark(cell, watermark, outlet)
+                };
+                self.with_outlet(none, never, step)?;
             }
             LaneMessage::Flush { source, positions } => {
-                self.with_outlet(positions, |lane, outlet| lane.flush_current(source, outlet))?;
+                let refreshed = self.lane.refreshed(source);
+                self.with_outlet(positions, refreshed, |lane, outlet| {
+                    lane.flush_current(source, outlet)
+                })?;
                 self.publish_sizes();
             }
             LaneMessage::Touch { source } => self.lane.touch(source),
+            LaneMessage::Refresh { source, at } => self.lane.refresh(source, at),
             LaneMessage::Barrier { source, epoch, whole } => {
                 self.snapshot(source, epoch, whole)?;
             }
@@ -262,6 +278,7 @@ impl LaneTask {
     fn with_outlet(
         &mut self,
         positions: Arc<Vec<(u32, i64)>>,
+        refreshed: EventTime,
         step: impl FnOnce(&mut Lane, &mut dyn Outlet) -> Result<()>,
     ) -> Result<()> {
         let mut outlet = Channels {
@@ -270,6 +287,7 @@ impl LaneTask {
             online: &self.online,
             progress: &self.progress,
             positions,
+            refreshed,
         };
         step(&mut self.lane, &mut outlet)
     }

@@ -195,8 +195,8 @@ pub static OPTIONS: &[OptionSpec] = &[
     feature("offline.interval", T::Duration, "how often final rows are written")
         .default("5 minutes"),
     feature("ttl", T::Duration, "values of entities without rows for so long are NULL"),
-    feature("refresh", T::Text, "how soon values follow rows that leave a frame")
-        .not_yet("rewriting values as rows leave their frames"),
+    feature("refresh", T::Duration, "how soon values in Redis follow rows that leave a frame")
+        .default("1 minute"),
     feature(
         "bootstrap",
         T::Choice(&["none", "history"], &[]),

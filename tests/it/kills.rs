@@ -60,7 +60,9 @@ impl Stage {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &broker);
         let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-        let new = NewTopic::new(&topic, PARTITIONS as i32, TopicReplication::Fixed(1));
+        // The records are of another year: the broker would delete them under a long run.
+        let new = NewTopic::new(&topic, PARTITIONS as i32, TopicReplication::Fixed(1))
+            .set("retention.ms", "-1");
         let options = AdminOptions::new().operation_timeout(Some(LIMIT));
         futures::executor::block_on(admin.create_topics([&new], &options)).unwrap();
         let producer = config.create().unwrap();

@@ -8,6 +8,7 @@
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
 //! | `training` | training sets and ASOF joins |
 //! | `serving` | HTTP of a running engine |
+//! | `refresh` | values in Redis when no event comes |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
 //! | `stopping` | signals, memory, who may write checkpoints, stores filled again |
 //! | `formats` | checkpoints of earlier versions |
@@ -31,6 +32,7 @@ mod live;
 mod pipeline;
 mod poll;
 mod proxy;
+mod refresh;
 mod restart;
 mod serving;
 mod stopping;

@@ -138,11 +138,6 @@ fn redis_url() -> String {
     })
 }
 
-fn redis<T: redis::FromRedisValue>(command: &mut redis::Cmd) -> T {
-    let client = redis::Client::open(redis_url().as_str()).unwrap();
-    command.query(&mut client.get_connection().unwrap()).unwrap()
-}
-
 #[test]
 fn sigterm_under_load_takes_a_checkpoint_and_is_a_success() {
     let stage = Stage::new(&format!("{ENDLESS}{}", spend("embedded")));

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use lexer::SourceFile;
-use rule::{Glossary, Problem, Rooms};
+use rule::{Glossary, Problem, Rooms, Tests};
 
 const SKIPPED_DIRECTORIES: [&str; 5] = ["target", ".git", ".services", ".skewless", "__pycache__"];
 const TEXT_ENDINGS: [&str; 10] =
@@ -71,10 +71,13 @@ fn every_file_keeps_the_rules_of_the_house() {
     let find = |path: &str| files.iter().find(|f| f.path == path).map_or("", |f| f.text.as_str());
     let rooms = Rooms::read(find("src/lib.rs"));
     let glossary = Glossary::read(find("docs/glossary.md"));
+    let promised = Tests::read(&files);
     let mut problems = Vec::new();
     for file in &files {
         check(file, &rooms, &glossary, &mut problems);
+        promised.check_promises(file, &mut problems);
     }
+    assert!(files.iter().any(|f| f.path == "docs/guarantees.md"), "the promises are gone");
     let count = problems.len();
     let list: String = problems.iter().map(|p| format!("\n  {p}")).collect();
     assert!(count == 0, "{count} problems:{list}");
@@ -166,4 +169,22 @@ fn canary_sleeping_test_is_caught() {
     catches("src/plan/x/tests.rs", sleeping, "poll with a deadline");
     accepts("tests/it/poll.rs", sleeping);
     accepts("src/plan/x.rs", sleeping);
+}
+
+#[test]
+fn canary_promises_without_a_test_are_caught() {
+    let source = "//! D.\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn it_holds() {}\n\
+                  fn no_test() {}\n}\n";
+    let tests = Tests::read([&SourceFile::new("src/plan/x.rs".into(), source.into())]);
+    let verdict = |row: &str| {
+        let text = format!("| promise | test |\n|---|---|\n| it holds | {row} | 1 |\n");
+        let mut problems = Vec::new();
+        let file = SourceFile::new("docs/guarantees.md".into(), text);
+        tests.check_promises(&file, &mut problems);
+        problems.iter().map(|p| format!("{p}\n")).collect::<String>()
+    };
+    assert_eq!(verdict("`plan::x::tests::it_holds`"), "");
+    assert!(verdict("`plan::x::tests::no_test`").contains("no test `plan::x::tests::no_test`"));
+    assert!(verdict("`plan::x::tests::it_holds`, `plan::y::it_holds`").contains("`plan::y::"));
+    assert!(verdict("by design").contains("a promise without a test"));
 }

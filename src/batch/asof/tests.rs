@@ -45,6 +45,7 @@ pub async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<
             offline_interval_us: 1,
             ttl_us: plan.ttl_us,
             bootstrap: false,
+            refresh_us: 60_000_000,
             log_share: None,
             description: None,
             owner: None,

@@ -129,9 +129,9 @@ fn what_is_wrong_is_found_with_its_statement_and_nothing_is_done() {
         ("CREATE FEATURE f AS SELECT a FROM f", 0, "features read each other: f"),
         ("SOURCE CREATE FEATURE f AS SELECT a FROM t", 1, "there is no source or feature 't'"),
         (
-            "SOURCE CREATE FEATURE f WITH ('refresh'='1 s') AS SELECT a FROM s",
+            "SOURCE CREATE FEATURE f WITH ('freshness.slo'='1 s') AS SELECT a FROM s",
             1,
-            "not supported yet: 'refresh' (rewriting values as rows leave their frames)",
+            "not supported yet: 'freshness.slo' (freshness alarms)",
         ),
         ("SOURCE DROP SOURCE x", 1, "there is no source 'x'"),
     ] {

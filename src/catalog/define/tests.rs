@@ -310,17 +310,20 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
     assert_eq!(def.query, "SELECT 1 AS a\nFROM s");
     assert_eq!(with("").unwrap().options.online, OnlineStoreDef::Embedded);
     assert_eq!(with("'ttl'='1 day'").unwrap().options.ttl_us, Some(86_400_000_000));
+    let ttl = with("'ttl'='1 day', 'refresh'='5 s', 'online'='redis://h'").unwrap().options;
+    assert_eq!((ttl.ttl_us, ttl.refresh_us), (Some(86_400_000_000), 5_000_000));
+    assert_eq!(with("").unwrap().options.refresh_us, 60_000_000);
     assert_eq!(with("").unwrap().options.log_share, None);
     for (text, parts) in [("sample 1%", 10_000), ("0.5%", 5_000), ("1", 1_000_000), ("1e-6", 0)] {
         let share = with(&format!("'log'='{text}'")).ok().and_then(|def| def.options.log_share);
         assert_eq!(share, (parts > 0).then_some(parts), "{text}");
     }
     for (options, expected) in [
-        ("'ttl'='1 day', 'online'='redis://h'", "not supported yet: 'ttl' with values in Redis"),
         ("'ttl'='0 s'", "option 'ttl' is '0 s', expected a duration, as in '30 seconds'"),
+        ("'refresh'='1 minute'", "option 'refresh' needs 'online' = 'redis://…'"),
         (
-            "'refresh'='1 minute'",
-            "not supported yet: 'refresh' (rewriting values as rows leave their frames)",
+            "'refresh'='99 ms', 'online'='redis://h'",
+            "option 'refresh' is shorter than 100 milliseconds",
         ),
         ("'bootstrap'='all'", "option 'bootstrap' is 'all', expected none or history"),
         ("'freshness.slo'='1 s'", "not supported yet: 'freshness.slo' (freshness alarms)"),

@@ -98,8 +98,8 @@ async fn run_epoch(
         positions: BTreeMap::from([(0, position as i64)]),
         admission: serde_json::Value::Null,
         watermark: None,
-        newest_read_at: None,
         ended: false,
+        read_at: None,
     };
     store
         .commit(Draft {

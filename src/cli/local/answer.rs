@@ -60,12 +60,16 @@ pub(super) fn event_times(answered: &Answered) -> Vec<Option<EventTime>> {
 
 /// What is known about each entity, as it is served.
 pub(super) fn status_of(answered: &Answered) -> Vec<Status> {
-    let status = |status: &answer::Status| match status {
+    answered.status.iter().map(|status| served_status(*status)).collect()
+}
+
+/// A status as it is served.
+pub(super) fn served_status(status: answer::Status) -> Status {
+    match status {
         answer::Status::Present => Status::Present,
         answer::Status::Expired => Status::Expired,
         answer::Status::NotFound => Status::NotFound,
-    };
-    answered.status.iter().map(status).collect()
+    }
 }
 
 /// The value columns that unknown keys have: those of the empty frame.

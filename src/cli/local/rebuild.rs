@@ -12,9 +12,10 @@ use crate::cli::engine::{Rebuilt, RunOptions};
 use crate::cli::local::LocalEngine;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
+use crate::model::time::EventTime;
 use crate::offline::store::Stores;
 use crate::online::redis::RedisStore;
-use crate::online::store::{OnlineFeature, OnlineStore, Version};
+use crate::online::store::{Basis, OnlineFeature, OnlineStore, Version};
 use crate::runtime::lane::{Lane, Outlet};
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
@@ -44,8 +45,8 @@ impl LocalEngine {
         let of = OnlineFeature::of(&pipeline.features[number].plan, &def.options.online_key)?;
         let store = RedisStore::open(url)?;
         // As an engine that starts: the only owner of checkpoints and store, then a writer.
-        let mark = store.mark(&of).await?.map_or(0, |mark| mark.generation);
-        let generation = mark.max(recovered.manifest.generation) + 1;
+        let mark = store.mark(&of).await?.unwrap_or_default();
+        let generation = mark.generation.max(recovered.manifest.generation) + 1;
         let epoch = recovered.epoch().next();
         let before = Some(&recovered.manifest);
         let draft = saved::taken_over(before, epoch, generation, &pipeline, Vec::new())?;
@@ -53,17 +54,18 @@ impl LocalEngine {
         store.claim(&of, generation).await?;
         let restored = saved::restore(&recovered, &pipeline).await?;
         let source = pipeline.features[number].source;
-        let rows = current_rows(&pipeline, restored, number)?;
+        let rows = current_rows(&pipeline, restored, number, mark.refreshed)?;
         let positions = recovered.manifest.sources.get(&pipeline.sources[source].def.name);
         let positions: Vec<(u32, i64)> =
             positions.map_or_else(Vec::new, |s| s.positions.iter().map(|p| (*p.0, *p.1)).collect());
+        let basis = Basis { positions, refreshed: None };
         let (mut sequence, mut written) = (0, 0);
         for batch in rows {
             for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
                 let part = batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start));
                 sequence += 1;
                 let version = Version { generation, epoch: epoch.0, sequence };
-                written += store.write(&of, &part, version, &positions).await?.applied;
+                written += store.write(&of, &part, version, &basis).await?.applied;
             }
         }
         Ok(Rebuilt::Written(written))
@@ -82,11 +84,12 @@ pub(super) fn check_store(def: &FeatureDef) -> Result<&str> {
     }
 }
 
-/// Every current value of one feature.
+/// Every current value of one feature, for no earlier serving time than the store knows.
 fn current_rows(
     pipeline: &Pipeline,
     restored: saved::Restored,
     feature: usize,
+    refreshed: Option<EventTime>,
 ) -> Result<Vec<RecordBatch>> {
     struct Values(usize, Vec<RecordBatch>);
     impl Outlet for Values {
@@ -107,6 +110,9 @@ fn current_rows(
         lane.restore(*id, snapshot)?;
     }
     let mut values = Values(feature, Vec::new());
+    if let Some(at) = refreshed {
+        lane.refresh(source, at);
+    }
     lane.touch(source);
     lane.flush_current(source, &mut values)?;
     Ok(values.1)

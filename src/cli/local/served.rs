@@ -12,17 +12,18 @@ use crate::cli::engine::Engine as _;
 use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::cli::local::answer::{
-    check_horizon, event_times, key_batch, nothing, status_of, typed_keys, values_of,
+    check_horizon, event_times, key_batch, nothing, served_status, status_of, typed_keys, values_of,
 };
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::online::redis::RedisStore;
 use crate::online::store::{OnlineFeature, OnlineStore};
+use crate::operator::answer;
 use crate::operator::operator::Bound;
 use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::supervisor::Running;
-use crate::serve::engine::{Answers, Keys, Shape, SqlAnswer, Status, no_such_feature};
+use crate::serve::engine::{Answers, Keys, Shape, SqlAnswer, no_such_feature};
 use crate::serve::exposition::Exposition;
 use crate::serve::log::{FeatureLog, Logged};
 use crate::sql::ast::Statement;
@@ -155,9 +156,10 @@ pub(super) async fn from_redis(
     for (row, found) in found.into_iter().enumerate() {
         match found {
             Some(found) => {
+                let present = found.status == answer::Status::Present;
                 answers.as_of[row] = Some(found.as_of);
-                answers.event_time[row] = Some(found.as_of);
-                answers.status[row] = Status::Present;
+                answers.event_time[row] = present.then_some(found.as_of);
+                answers.status[row] = served_status(found.status);
                 parts.push(RecordBatch::try_new(empty.schema(), found.values.columns().to_vec())?);
             }
             None => parts.push(empty.clone()),

@@ -68,6 +68,11 @@ impl Server {
         cmd.query_async(&mut connection).await.unwrap()
     }
 
+    /// Milliseconds until a key expires; -1: never.
+    async fn ttl(&self, key: &str) -> i64 {
+        ::redis::FromRedisValue::from_redis_value(self.run(&["PTTL", key]).await).unwrap()
+    }
+
     async fn hash(&self, key: &str) -> std::collections::BTreeMap<String, String> {
         ::redis::FromRedisValue::from_redis_value(self.run(&["HGETALL", key]).await).unwrap()
     }
@@ -125,7 +130,7 @@ async fn put(
     version: Version,
 ) -> Result<Written> {
     store.claim(feature, version.generation).await?;
-    store.write(feature, rows, version, &[]).await
+    store.write(feature, rows, version, &Basis::default()).await
 }
 
 #[tokio::test]
@@ -237,20 +242,24 @@ async fn a_store_that_comes_back_empty_says_so_until_it_is_claimed_again() {
     let mut server = Server::start().await;
     let store = RedisStore::open(&server.url()).unwrap();
     let rows = batch(&[(Some(1), Some(1), None, None, 0)]);
-    let unclaimed = store.write(&feature(), &rows, version(1, 1, 0), &[]).await.unwrap();
+    let unclaimed =
+        store.write(&feature(), &rows, version(1, 1, 0), &Basis::default()).await.unwrap();
     assert_eq!(unclaimed, Written { lost: true, ..Written::default() });
     assert_eq!(store.mark(&feature()).await.unwrap(), None);
     store.claim(&feature(), 1).await.unwrap();
-    let positions = [(0, 17), (3, 1 << 60)];
-    let written = store.write(&feature(), &rows, version(1, 1, 0), &positions).await.unwrap();
+    let positions = vec![(0, 17), (3, 1 << 60)];
+    let refreshed = Some(EventTime(-5));
+    let basis = Basis { positions: positions.clone(), refreshed };
+    let written = store.write(&feature(), &rows, version(1, 1, 0), &basis).await.unwrap();
     assert_eq!(written.applied, 1);
-    let mark = Mark { generation: 1, positions: positions.into_iter().collect() };
+    let mark = Mark { generation: 1, positions: positions.into_iter().collect(), refreshed };
     assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark.clone()));
     // A call that was sent twice comes late: what the store knows does not go back.
-    store.write(&feature(), &rows, version(1, 1, 0), &[(0, 9), (3, 17)]).await.unwrap();
+    let late = Basis { positions: vec![(0, 9), (3, 17)], refreshed: Some(EventTime(-9)) };
+    store.write(&feature(), &rows, version(1, 1, 0), &late).await.unwrap();
     assert_eq!(store.mark(&feature()).await.unwrap(), Some(mark));
     server.restart().await;
-    let lost = store.write(&feature(), &rows, version(1, 1, 1), &[(0, 18)]).await.unwrap();
+    let lost = store.write(&feature(), &rows, version(1, 1, 1), &basis).await.unwrap();
     assert!(lost.lost && server.hash("spend:1").await.is_empty());
     assert_eq!(put(&store, &feature(), &rows, version(1, 1, 1)).await.unwrap().applied, 1);
 }
@@ -263,12 +272,74 @@ async fn an_engine_that_was_taken_over_cannot_write_any_more() {
     put(&store, &feature(), &rows, version(9, 1, 0)).await.unwrap();
     store.claim(&feature(), 10).await.unwrap();
     let others = batch(&[(Some(2), Some(1), None, None, 0)]);
-    let error = store.write(&feature(), &others, version(9, 1, 1), &[(0, 5)]).await.unwrap_err();
+    let basis = Basis { positions: vec![(0, 5)], refreshed: None };
+    let error = store.write(&feature(), &others, version(9, 1, 1), &basis).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Fenced, "{error}");
     assert_eq!(store.claim(&feature(), 9).await.unwrap_err().kind(), Kind::Fenced);
     assert!(server.hash("spend:2").await.is_empty());
     assert_eq!(store.mark(&feature()).await.unwrap().unwrap().positions.len(), 0);
     put(&store, &feature(), &others, version(10, 1, 0)).await.unwrap();
+}
+
+/// `batch` with what is known of each entity and its newest row.
+fn standing(rows: &RecordBatch, status: Option<&str>, newest: i64) -> RecordBatch {
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(STATUS_COLUMN, DataType::Utf8, true)));
+    fields.push(Arc::new(Field::new(NEWEST_COLUMN, timestamp_type(), true)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(vec![status; rows.num_rows()])));
+    let times = TimestampMicrosecondArray::from(vec![newest; rows.num_rows()]);
+    columns.push(Arc::new(times.with_timezone("UTC")));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+#[tokio::test]
+async fn a_hash_expires_with_its_ttl_and_an_entity_that_is_not_present_says_so() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let brief = feature().with_ttl(Some(600_000_000));
+    let ttl = async || server.ttl("spend:1").await;
+    let second = 1_000_000;
+    // The newest row is 100 s older than the value: 500 s are left.
+    let rows = batch(&[(Some(1), Some(5), None, None, 1_000 * second)]);
+    let rows = standing(&rows, None, 900 * second);
+    put(&store, &brief, &rows, version(1, 1, 0)).await.unwrap();
+    assert!((490_000..=500_001).contains(&ttl().await), "{}", ttl().await);
+    let key: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1]))];
+    let read = store.read(&brief, &key).await.unwrap().remove(0).unwrap();
+    assert_eq!(read.status, Status::Present);
+    // What is left of an expired entity says that it is, for as long again.
+    let gone = batch(&[(Some(1), None, None, None, 1_501 * second)]);
+    let gone = standing(&gone, Some("EXPIRED"), 900 * second);
+    put(&store, &brief, &gone, version(1, 1, 1)).await.unwrap();
+    let hash = server.hash("spend:1").await;
+    assert_eq!(hash.get("n"), None);
+    assert_eq!(hash["_status:spend"], "EXPIRED");
+    assert!((590_000..=600_001).contains(&ttl().await), "{}", ttl().await);
+    let read = store.read(&brief, &key).await.unwrap().remove(0).unwrap();
+    assert_eq!(read.status, Status::Expired);
+    // An event brings it back; without a ttl it stays.
+    let back = batch(&[(Some(1), Some(1), None, None, 1_600 * second)]);
+    put(&store, &feature(), &back, version(1, 1, 2)).await.unwrap();
+    assert_eq!(ttl().await, -1);
+    assert_eq!(server.hash("spend:1").await.get("_status:spend"), None);
+    // Serving time waits for the clock where events are ahead of it.
+    let ahead = clock::wall_now().0 + 3_600 * second;
+    let early = batch(&[(Some(1), Some(1), None, None, ahead)]);
+    put(&store, &brief, &early, version(1, 1, 3)).await.unwrap();
+    assert!((4_190_000..=4_200_001).contains(&ttl().await), "{}", ttl().await);
+}
+
+#[tokio::test]
+async fn a_hash_that_features_share_never_expires_as_a_whole() {
+    let server = Server::start().await;
+    let store = RedisStore::open(&server.url()).unwrap();
+    let key = ["user_id".to_owned()];
+    let rows = batch(&[(Some(1), Some(5), None, None, 0)]);
+    let shared = OnlineFeature::new("a", "user:{user_id}", &key, &["n".to_owned()], &rows.schema());
+    let shared = shared.unwrap().with_ttl(Some(1_000_000));
+    put(&store, &shared, &rows, version(1, 1, 0)).await.unwrap();
+    assert_eq!(server.ttl("user:1").await, -1);
 }
 
 #[tokio::test]

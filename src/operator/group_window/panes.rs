@@ -1,6 +1,7 @@
 //! The panes of one key in order of time, and the windows that come next for it. On a grid a pane
 //! is a cell of the grid; see `sessions` and `counts` for panes without one.
 
+use crate::operator::follow::UNCHANGING;
 use crate::window::frame::Bounds;
 use crate::window::grid::Grid;
 
@@ -39,6 +40,8 @@ pub struct Panes {
     pub was: (u64, u64),
     /// A window was closed since current values were last taken.
     pub touched: bool,
+    /// The moment it is registered for in the timer of values that follow time.
+    pub changes: i64,
 }
 
 impl Default for Panes {
@@ -53,6 +56,7 @@ impl Default for Panes {
             due: NOT_DUE,
             was: (0, 0),
             touched: false,
+            changes: UNCHANGING,
         }
     }
 }

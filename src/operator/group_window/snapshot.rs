@@ -48,6 +48,36 @@ impl GroupWindow {
         Ok(Some((changed.slots, snapshot)))
     }
 
+    /// Every key counts as changed.
+    pub(in crate::operator) fn mark_all(&mut self) {
+        self.index.sorted().into_iter().for_each(|slot| self.changes.mark(slot));
+    }
+
+    /// These keys count as changed.
+    pub(in crate::operator) fn mark_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        let mut scratch = Vec::new();
+        for row in 0..rows {
+            if let Some(slot) = self.index.find(keys, row, &mut scratch)? {
+                self.changes.mark(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// All keys, as snapshots order them.
+    pub(in crate::operator) fn sorted_keys(&self) -> Vec<u32> {
+        self.index.sorted()
+    }
+
+    pub(in crate::operator) fn shard(&self, key: u32) -> Shard {
+        self.index.shard(key)
+    }
+
+    /// Key columns.
+    pub(in crate::operator) fn keys_of(&self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.index.gather(keys)
+    }
+
     fn keys_schema(&self) -> Schema {
         let keys = self.index.types().iter().enumerate();
         let mut fields: Vec<Field> =
@@ -186,6 +216,7 @@ impl GroupWindow {
                 key.touched = true;
                 self.touched.push(*slot);
             }
+            self.watch(*slot, i64::MIN);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::front::Front;
 use super::order::group_start;
 use super::plan::Plan;
 use crate::aggregate::slot::Rows;
+use crate::operator::follow::UNCHANGING;
 use crate::plan::dataflow::FrameExtent;
 use crate::state::buffer::RowBuffer;
 
@@ -26,6 +27,8 @@ pub struct KeyRows {
     pub expiring: bool,
     /// Changed since current values were last taken.
     pub touched: bool,
+    /// The moment it is registered for in the timer of values that follow time.
+    pub changes: i64,
 }
 
 impl Default for KeyRows {
@@ -37,6 +40,7 @@ impl Default for KeyRows {
             tie: 0,
             expiring: false,
             touched: false,
+            changes: UNCHANGING,
         }
     }
 }

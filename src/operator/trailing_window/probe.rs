@@ -144,7 +144,7 @@ fn excluding(spec: &FrameSpec, ask: &Ask) -> Option<(u64, FrameOrder)> {
 }
 
 /// The first row before `end` with a time of at least `time`.
-fn first_from(rows: &Rows, end: u64, time: i64) -> u64 {
+pub fn first_from(rows: &Rows, end: u64, time: i64) -> u64 {
     let (mut low, mut high) = (rows.first, end.max(rows.first));
     while low < high {
         let middle = low + (high - low) / 2;

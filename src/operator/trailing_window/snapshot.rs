@@ -35,7 +35,7 @@ const NEWEST: &str = "newest";
 
 impl TrailingWindow {
     /// The state of some keys only: rows of key columns.
-    pub(in crate::operator) fn snapshot_of(
+    pub(in crate::operator) fn snapshot_of_keys(
         &self,
         keys: &[ArrayRef],
         rows: usize,
@@ -201,6 +201,7 @@ impl TrailingWindow {
         let states: Vec<State> = states.collect();
         for (i, slot) in slots.iter().enumerate() {
             self.add_states(*slot, &states, i)?;
+            self.watch(*slot, i64::MIN);
             self.expire_later(*slot);
         }
         Ok(())

@@ -38,14 +38,15 @@ fn small_world() -> World {
     World::new(&SQL.replace(" PARTITIONED", ""), log, 1)
 }
 
-/// One life to the end of everything; whether it came so far.
-fn live(world: &mut World, fuse: &Fuse) -> crate::error::Result<()> {
+/// One life to the end of everything: the time that values were refreshed to.
+fn live(world: &mut World, fuse: &Fuse) -> crate::error::Result<i64> {
     let runtime = runtime();
     let start = runtime.block_on(world.start(fuse, 2, &mut || {}))?;
     let mut steps = Steps::new(start, runtime)?;
     let ends = world.log.lock().unwrap().visible.clone();
     steps.read_to(&ends)?;
-    steps.finish().map(|_| ())
+    steps.finish()?;
+    Ok(steps.refreshed(0))
 }
 
 #[test]
@@ -63,13 +64,17 @@ fn every_change_of_a_file_that_fails_stops_the_engine_and_costs_nothing() {
             let mut world = small_world();
             let fuse = Fuse::failing(at, death, kind);
             let mut lives = 0;
-            while let Err(error) = live(&mut world, &fuse) {
+            let refreshed = loop {
+                let error = match live(&mut world, &fuse) {
+                    Ok(refreshed) => break refreshed,
+                    Err(error) => error,
+                };
                 lives += 1;
                 assert!(fuse.blown() && lives == 1, "{death:?} at {at}: {error}");
                 assert_eq!(error.kind(), kind, "{death:?} at {at}: {error}");
-            }
+            };
             (runs, stops) = (runs + usize::from(fuse.blown()), stops + lives);
-            let wrong = runtime().block_on(differences(&world, &made));
+            let wrong = runtime().block_on(differences(&world, &made, refreshed));
             assert!(wrong.is_empty(), "{death:?} at {at}: {wrong:?}");
             if !fuse.blown() {
                 assert!(at > 50, "only {at} changes were tried");

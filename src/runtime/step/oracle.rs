@@ -24,6 +24,8 @@ pub const DELAY: i64 = 5 * SECOND;
 pub const FUTURE: i64 = 3_600 * SECOND;
 pub const RANGE: i64 = 10 * SECOND;
 pub const WINDOW: i64 = 4 * SECOND;
+pub const RECENT_TTL: i64 = 13 * SECOND;
+pub const BRIEF_TTL: i64 = 5 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Expected {
@@ -70,8 +72,8 @@ impl Expected {
     fn recent(rows: &[Row], at: i64) -> String {
         let frame = rows.iter().filter(|row| row.time <= at && row.time >= at - RANGE);
         let amounts: Vec<i64> = frame.map(|row| row.amount).collect();
-        let (sum, max) = (amounts.iter().sum::<i64>(), amounts.iter().max().unwrap());
-        format!("{},{sum},{max}", amounts.len())
+        let Some(max) = amounts.iter().max() else { return "0,,".to_owned() };
+        format!("{},{},{max}", amounts.len(), amounts.iter().sum::<i64>())
     }
 
     fn ever(rows: &[Row], number: usize) -> String {
@@ -126,18 +128,28 @@ impl Expected {
         all
     }
 
-    /// (feature, user) → (as of, values) once every window is closed.
-    pub fn current(&self) -> BTreeMap<(String, String), (i64, String)> {
+    /// (feature, user) → (since when, values) at serving time `at`, once every window is closed.
+    pub fn current(&self, at: i64) -> BTreeMap<(String, String), (i64, String)> {
         let mut all = BTreeMap::new();
         for (user, rows) in &self.users {
             let newest = rows.last().unwrap();
-            let mut add = |feature: &str, as_of: i64, values: String| {
-                all.insert((feature.to_owned(), user.to_string()), (as_of, values));
+            let mut add = |feature: &str, since: i64, values: String| {
+                all.insert((feature.to_owned(), user.to_string()), (since, values));
             };
-            add("recent", newest.time, Self::recent(rows, newest.time));
+            let now = newest.time.max(at);
+            if now - newest.time > RECENT_TTL {
+                add("recent", newest.time + RECENT_TTL + 1, ",,".to_owned());
+            } else {
+                add("recent", newest.time, Self::recent(rows, now));
+            }
             add("ever", newest.time, Self::ever(rows, rows.len() - 1));
             let (end, (n, sum)) = Self::windows(rows).pop_last().unwrap();
             add("windows", end, format!("{n},{sum}"));
+            if at - end > BRIEF_TTL {
+                add("brief", end + BRIEF_TTL + 1, ",".to_owned());
+            } else {
+                add("brief", end, format!("{n},{sum}"));
+            }
         }
         all
     }

@@ -20,7 +20,7 @@ CREATE SOURCE events (
     WATERMARK FOR event_time AS event_time - INTERVAL '5 seconds'
 ) WITH ('connector' = 'kafka', 'topic' = 'events', 'properties.bootstrap.servers' = 'nowhere:1',
         'format' = 'json', 'history' = 's3://world/history/', 'archive' = 'true' PARTITIONED);
-CREATE FEATURE recent WITH ('online' = 'redis://nowhere/') AS
+CREATE FEATURE recent WITH ('online' = 'redis://nowhere/', 'ttl' = '13 seconds') AS
 SELECT user_id, COUNT(*) OVER w AS n, SUM(amount) OVER w AS s, MAX(amount) OVER w AS m
 FROM events WINDOW w AS (PARTITION BY user_id ORDER BY event_time
     RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND CURRENT ROW);
@@ -30,6 +30,9 @@ SELECT user_id, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time) AS n,
                          ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS s
 FROM events;
 CREATE FEATURE windows WITH ('online' = 'redis://nowhere/') AS
+SELECT user_id, window_end, COUNT(*) AS n, SUM(amount) AS s
+FROM TUMBLE(events, event_time, INTERVAL '4 seconds') GROUP BY user_id, window_end;
+CREATE FEATURE brief WITH ('online' = 'redis://nowhere/', 'ttl' = '5 seconds') AS
 SELECT user_id, window_end, COUNT(*) AS n, SUM(amount) AS s
 FROM TUMBLE(events, event_time, INTERVAL '4 seconds') GROUP BY user_id, window_end;
 ";
@@ -207,18 +210,20 @@ fn simulate(seed: u64) -> Result<u64, String> {
         }
     }
     drop(sleeper);
-    trace ^= finish(&mut world, &mut dice)?;
+    let (last, refreshed) = finish(&mut world, &mut dice)?;
+    trace ^= last;
     let runtime = runtime();
     trace ^= xxhash_rust::xxh3::xxh3_64(runtime.block_on(world.listing()).as_bytes());
-    let wrong = runtime.block_on(differences(&world, &made));
+    let wrong = runtime.block_on(differences(&world, &made, refreshed));
     match wrong.as_slice() {
         [] => Ok(trace),
         all => Err(all.join("\n")),
     }
 }
 
-/// The last life: reads the log to its end and closes every window.
-fn finish(world: &mut World, dice: &mut Dice) -> Result<u64, String> {
+/// The last life: reads the log to its end and closes every window. Its trace, and the time
+/// that values were refreshed to.
+fn finish(world: &mut World, dice: &mut Dice) -> Result<(u64, i64), String> {
     let text = |error: Error| error.to_string();
     world.log.lock().unwrap().show_all();
     let fuse = Fuse::new(usize::MAX >> 1, Death::Before);
@@ -232,14 +237,15 @@ fn finish(world: &mut World, dice: &mut Dice) -> Result<u64, String> {
         world.values.lock().unwrap().forget();
     }
     steps.finish().map_err(text)?;
+    let refreshed = steps.refreshed(0);
     for at in 0..8 {
         world.values.lock().unwrap().arrive(at);
     }
-    Ok(steps.trace())
+    Ok((steps.trace(), refreshed))
 }
 
-/// Everything that is not as the log says.
-pub(super) async fn differences(world: &World, made: &[Vec<(Made, i64)>]) -> Vec<String> {
+/// Everything that is not as the log says, values those of serving time `at`.
+pub(super) async fn differences(world: &World, made: &[Vec<(Made, i64)>], at: i64) -> Vec<String> {
     let expected = judge(made);
     let pairs = [
         (
@@ -283,9 +289,14 @@ pub(super) async fn differences(world: &World, made: &[Vec<(Made, i64)>]) -> Vec
     wrong.extend(values.complaints.iter().cloned());
     let held = values.held.iter().map(|(id, held)| (id.clone(), (held.as_of, held.values.clone())));
     let held: std::collections::BTreeMap<_, _> = held.collect();
-    for (id, value) in expected.current() {
-        if held.get(&id) != Some(&value) {
-            wrong.push(format!("{id:?} online: {:?}, expected {value:?}", held.get(&id)));
+    for (id, (since, value)) in expected.current(at) {
+        // Values are written when they change: since then, or later.
+        let right = |(as_of, shown): &(i64, String)| {
+            *shown == value && (since..=since.max(at)).contains(as_of)
+        };
+        if !held.get(&id).is_some_and(right) {
+            let found = held.get(&id);
+            wrong.push(format!("{id:?} online: {found:?}, expected {value:?} since {since}"));
         }
     }
     wrong
@@ -299,9 +310,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees() {
-    let failed: Vec<String> = seeds()
-        .filter_map(|seed| Some(format!("seed {seed}: {}", simulate(seed).err()?)))
-        .collect();
+    let mut failed = Vec::new();
+    for seed in seeds() {
+        if let Err(wrong) = simulate(seed) {
+            failed.push(format!("seed {seed}: {wrong}"));
+            // A rule was broken on purpose: one is enough.
+            if std::env::var_os("SKEWLESS_SABOTAGE").is_some() {
+                break;
+            }
+        }
+    }
     assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), failed.join("\n"));
 }
 

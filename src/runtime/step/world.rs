@@ -27,7 +27,7 @@ use crate::offline::faulty::Fuse;
 use crate::offline::layout::{DayOf, is_published};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
-use crate::online::store::{Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written};
+use crate::online::store::{Basis, Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written};
 use crate::plan::bind::plan_feature;
 use crate::plan::fixture::One;
 use crate::runtime::assemble::{OpenSource, Opening, Start};
@@ -130,7 +130,7 @@ struct Command {
     feature: OnlineFeature,
     rows: RecordBatch,
     version: Version,
-    positions: Vec<(u32, i64)>,
+    basis: Basis,
 }
 
 /// A store of current values.
@@ -173,19 +173,15 @@ impl OnlineStore for ValueStore {
         feature: &OnlineFeature,
         rows: &RecordBatch,
         version: Version,
-        positions: &[(u32, i64)],
+        basis: &Basis,
     ) -> Result<Written> {
         let mut values = self.0.lock().unwrap();
         if values.failures > 0 {
             values.failures -= 1;
             return Err(Error::unavailable("the store does not answer"));
         }
-        let command = Command {
-            feature: feature.clone(),
-            rows: rows.clone(),
-            version,
-            positions: positions.to_vec(),
-        };
+        let command =
+            Command { feature: feature.clone(), rows: rows.clone(), version, basis: basis.clone() };
         if values.echoes > 0 {
             values.echoes -= 1;
             values.late.push(command.clone());
@@ -227,7 +223,7 @@ impl Values {
     }
 
     fn write(&mut self, command: &Command) -> Result<Written> {
-        let Command { feature, rows, version, positions } = command;
+        let Command { feature, rows, version, basis } = command;
         let (version, values) = (*version, self);
         let mut written = Written::default();
         let Some(mark) = values.marks.get_mut(&feature.mark_key()) else {
@@ -236,10 +232,11 @@ impl Values {
         if mark.generation > version.generation {
             return Err(Error::new(Kind::Fenced, "taken over"));
         }
-        for (partition, offset) in positions {
+        for (partition, offset) in &basis.positions {
             let known = mark.positions.entry(*partition).or_insert(*offset);
             *known = (*known).max(*offset);
         }
+        mark.refreshed = mark.refreshed.max(basis.refreshed);
         let times = rows.column_by_name(AS_OF_COLUMN).unwrap();
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
         for row in 0..rows.num_rows() {

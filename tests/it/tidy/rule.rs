@@ -1,6 +1,7 @@
 //! The rules of the house, one function each: a file in, problems out. `tidy` runs them all and
 //! keeps a canary for each.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::lexer::{SourceFile, block_end, line_of};
@@ -292,4 +293,47 @@ fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = (usize, &'a s
         let after = text[at + found.len()..].chars().next();
         !before.is_some_and(is_word) && !after.is_some_and(is_word)
     })
+}
+
+/// The functions that are tests, by their full names: `room::file::tests::name`.
+#[derive(Default)]
+pub struct Tests(BTreeSet<String>);
+
+impl Tests {
+    pub fn read<'a>(files: impl IntoIterator<Item = &'a SourceFile>) -> Self {
+        let mut names = BTreeSet::new();
+        for file in files {
+            let path = file.path.strip_prefix("src/").or(file.path.strip_prefix("tests/it/"));
+            let Some(path) = path.and_then(|path| path.strip_suffix(".rs")) else { continue };
+            let module = path.trim_end_matches("/mod").replace('/', "::");
+            let mut marked = false;
+            for line in file.text.lines().map(str::trim) {
+                marked |= line == "#[test]" || line.starts_with("#[tokio::test");
+                let name = line.trim_start_matches("async ").strip_prefix("fn ");
+                if let Some((name, _)) = name.filter(|_| marked).and_then(|n| n.split_once('(')) {
+                    names.extend([format!("{module}::{name}"), format!("{module}::tests::{name}")]);
+                    marked = false;
+                }
+            }
+        }
+        Self(names)
+    }
+
+    /// Every row of the table of promises names tests that exist.
+    pub fn check_promises(&self, file: &SourceFile, out: &mut Vec<Problem>) {
+        if file.path != "docs/guarantees.md" {
+            return;
+        }
+        let rows = file.text.lines().enumerate().filter(|(_, line)| line.starts_with("| "));
+        for (index, row) in rows.filter(|(_, line)| !line.starts_with("| promise |")) {
+            let named = row.split(" | ").nth(1).unwrap_or_default();
+            let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+            if names.is_empty() {
+                out.push(problem(file, index + 1, "a promise without a test"));
+            }
+            for name in names.iter().filter(|name| !self.0.contains(**name)) {
+                out.push(problem(file, index + 1, format!("no test `{name}`")));
+            }
+        }
+    }
 }

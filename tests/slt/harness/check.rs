@@ -63,7 +63,8 @@ pub fn lane_groups(
         let by_partition =
             !partitioned_by.is_empty() && partitioned_by.iter().all(|c| keys.contains(c));
         let online = vec![false; features.len()];
-        LaneGroup { source: 0, by_partition, group, features, queries, online }
+        let follow = skewless::operator::follow::Follow::default();
+        LaneGroup { source: 0, by_partition, group, features, queries, online, follow }
     });
     Ok(Arc::new(groups.collect()))
 }
