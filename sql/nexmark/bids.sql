@@ -8,6 +8,7 @@ CREATE SOURCE bid (
     url        VARCHAR,
     date_time  TIMESTAMP NOT NULL,
     price_eur  DOUBLE  AS (0.908 * price),
+    minute     BIGINT  AS (minute_of_day(date_time)),
     time_kind  VARCHAR AS (CASE WHEN hour_of_day(date_time) BETWEEN 8 AND 18 THEN 'dayTime'
                                 WHEN hour_of_day(date_time) <= 6 OR hour_of_day(date_time) >= 20
                                 THEN 'nightTime' ELSE 'otherTime' END),
@@ -30,7 +31,7 @@ CREATE SOURCE bid (
 -- Hot items: the auction with the most bids of the last ten seconds, every two seconds. Of auctions
 -- with equally many bids the one with the smallest number.
 CREATE FEATURE q5 AS
-SELECT topn_frequency(auction, 1) AS auction, top1_ratio(auction) * COUNT(*) AS num,
+SELECT topn_frequency(auction, 1) AS auction, CAST(round(top1_ratio(auction) * COUNT(*)) AS BIGINT) AS num,
        window_start, window_end
 FROM HOP(bid, date_time, INTERVAL '2 seconds', INTERVAL '10 seconds')
 GROUP BY window_start, window_end;
@@ -75,7 +76,7 @@ GROUP BY window_start, window_end;
 -- The same for each channel.
 CREATE FEATURE q16 AS
 SELECT channel,
-       MAX(minute_of_day(date_time))                                              AS last_minute,
+       MAX(minute)                                                                AS last_minute,
        COUNT(*)                                                                   AS total_bids,
        COUNT(*) FILTER (WHERE price < 10000)                                      AS rank1_bids,
        COUNT(*) FILTER (WHERE price >= 10000 AND price < 1000000)                 AS rank2_bids,

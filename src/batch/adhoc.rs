@@ -23,6 +23,7 @@ use crate::batch::asof::{AsofPlanner, Named};
 use crate::batch::backfill::{TimeRange, final_rows};
 use crate::batch::history::History;
 use crate::batch::reference::{DEAD_LETTERS_PREFIX, HISTORY_PREFIX, References};
+use crate::batch::sealed_exec::SealedExec;
 use crate::batch::windowed::{self, Windowed};
 use crate::catalog::feature::FeatureDef;
 use crate::catalog::source::SourceDef;
@@ -128,7 +129,7 @@ impl Known {
         let columns: Vec<usize> =
             (0..windowed.columns.unwrap_or(plan.schema().fields().len())).collect();
         let schema = Arc::new(plan.schema().project(&columns)?);
-        Ok(Arc::new(PlanTable { plan: rows, schema }))
+        Ok(Arc::new(PlanTable { plan: Arc::new(SealedExec::new(rows)), schema }))
     }
 
     async fn history_of(

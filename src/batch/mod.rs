@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `history` | [`history::History`]: what a source's history is and how it is judged |
 //! | `in_order` | a history by event time, for features that begin with it |
-//! | `map_exec` | a plan node that maps batches |
+//! | `map_exec`, `sealed_exec` | a plan node that maps batches; one that hides a plan |
 //! | `feature_exec` | [`feature_exec::FeatureExec`]: an operator as a DataFusion plan node |
 //! | `backfill` | final rows of one feature over history |
 //! | `fan` | one scan, several readers |
@@ -36,5 +36,6 @@ pub mod map_exec;
 pub mod point_in_time;
 pub mod reference;
 pub mod requests;
+mod sealed_exec;
 pub mod training_set;
 mod windowed;

@@ -295,7 +295,7 @@ struct Head {
     mark: String,
     generation: u64,
     /// What the mark is to remember; only in the first call.
-    notes: Vec<(String, i64)>,
+    notes: Vec<(String, u64)>,
     version_field: String,
     version: String,
     as_of_field: String,
@@ -315,13 +315,24 @@ struct Entity {
     ends: Vec<usize>,
 }
 
-/// The field of a mark that holds the serving time of refreshed values, µs.
+/// The field of a mark that holds the serving time of refreshed values (see [`ordered`]).
 const REFRESHED: &str = "refreshed";
 
 /// What a mark is to remember, field by field.
-fn notes(basis: &Basis) -> Vec<(String, i64)> {
-    let positions = basis.positions.iter().map(|(partition, at)| (partition.to_string(), *at));
-    positions.chain(basis.refreshed.map(|at| (REFRESHED.to_owned(), at.0))).collect()
+fn notes(basis: &Basis) -> Vec<(String, u64)> {
+    let positions = basis.positions.iter();
+    let positions = positions.map(|(partition, at)| (partition.to_string(), at.unsigned_abs()));
+    let refreshed = basis.refreshed.map(|at| (REFRESHED.to_owned(), ordered(at.0)));
+    positions.chain(refreshed).collect()
+}
+
+/// Times as numbers without a sign, in their order, as the script compares them; and back.
+fn ordered(time: i64) -> u64 {
+    time.cast_unsigned() ^ 1 << 63
+}
+
+fn unordered(number: u64) -> i64 {
+    (number ^ 1 << 63).cast_signed()
 }
 
 fn as_of_field(feature: &str) -> String {
@@ -480,7 +491,8 @@ impl OnlineStore for RedisStore {
             if field == "generation" {
                 mark.generation = value.parse().map_err(|_| wrong())?;
             } else if field == REFRESHED {
-                mark.refreshed = Some(EventTime(value.parse().map_err(|_| wrong())?));
+                let number = value.parse().map_err(|_| wrong())?;
+                mark.refreshed = Some(EventTime(unordered(number)));
             } else {
                 let partition = field.parse().map_err(|_| wrong())?;
                 mark.positions.insert(partition, value.parse().map_err(|_| wrong())?);

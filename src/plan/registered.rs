@@ -22,14 +22,11 @@ use datafusion::logical_expr::{
 use super::{call, scalar, session, spelling};
 use crate::error::{Error, Result};
 
-/// What stands before the name of the function behind an aggregate.
-const LIST_PREFIX: &str = "list_of_";
-
 #[derive(Debug, Default)]
 struct Registered {
     functions: Vec<Arc<ScalarUDF>>,
-    /// Names of aggregates; the function behind each is one of `functions`.
-    aggregates: Vec<String>,
+    /// Aggregates, each with the name of the function over lists behind it.
+    aggregates: Vec<(String, String)>,
 }
 
 static REGISTERED: RwLock<Registered> =
@@ -43,8 +40,8 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
 /// The function over lists behind an aggregate of this name (lower case).
 pub fn aggregate(name: &str) -> Option<String> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    let known = registered.aggregates.iter().any(|other| other == name);
-    known.then(|| format!("{LIST_PREFIX}{name}"))
+    let known = registered.aggregates.iter().find(|(other, _)| other == name);
+    known.map(|(_, behind)| behind.clone())
 }
 
 /// Makes a scalar function known under its own name.
@@ -59,19 +56,24 @@ pub fn register_function(function: ScalarUDF) -> Result<()> {
     Ok(())
 }
 
-/// Makes an aggregate known: `name(x, …)` is `function` over one list for each argument.
+/// Makes an aggregate known: `name(x, …)` is `function`, which has a name of its own, over one list
+/// for each argument.
 ///
 /// # Errors
 /// As [`register_function`].
 pub fn register_aggregate(name: &str, function: ScalarUDF) -> Result<()> {
+    let behind = function.name().to_owned();
     check_new(name, &function)?;
-    // Registered for the life of the process, as its name must live.
-    let behind = function.with_aliases([&*format!("{LIST_PREFIX}{name}").leak()]);
-    add(behind, Some(name.to_owned()));
+    check_new(&behind, &function)?;
+    if name == behind {
+        return Err(Error::usage(format!("aggregate {name} and its function have one name"))
+            .with_hint(format!("call the function {name}_of")));
+    }
+    add(function, Some((name.to_owned(), behind)));
     Ok(())
 }
 
-fn add(function: ScalarUDF, aggregate: Option<String>) {
+fn add(function: ScalarUDF, aggregate: Option<(String, String)>) {
     {
         let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
         registered.functions.push(Arc::new(function));

@@ -232,7 +232,7 @@ fn count_of_several(function: &mut Function) {
         op: BinaryOperator::And,
         right: Box::new(right),
     };
-    let filter = function.filter.take().map(|first| Expr::Nested(first));
+    let filter = function.filter.take().map(Expr::Nested);
     if let Some(list) = arguments(function) {
         list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
     }

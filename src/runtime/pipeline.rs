@@ -124,6 +124,14 @@ impl Pipeline {
         self.features.iter().map(|f| f.def.name.clone()).collect()
     }
 
+    /// The members of each state group.
+    pub fn group_names(&self) -> Vec<String> {
+        let members = |group: &LaneGroup| -> Vec<String> {
+            group.group.members.iter().map(|member| member.plan.feature.clone()).collect()
+        };
+        self.groups.iter().map(|group| members(group).join(" + ")).collect()
+    }
+
     pub fn feature(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|f| f.def.name == name)
     }
@@ -137,7 +145,11 @@ fn followed(group: &StateGroup, online: &[bool]) -> Follow {
         if let Reach::Frame(us) | Reach::Ttl(us) = member.plan.reach() {
             follow.reaches.push(us);
         }
-        let WindowSpec::Trailing(spec) = &group.window else { continue };
+        let spec = match &group.window {
+            WindowSpec::Trailing(spec) => spec,
+            WindowSpec::Chain(spec) => &spec.second,
+            WindowSpec::Group(_) => continue,
+        };
         let before = spec.key_types.len() + 1 + spec.carried.len();
         for column in member.output.expressions.iter().flat_map(collect_columns) {
             let slot = column.index().checked_sub(before).and_then(|i| spec.slots.get(i));

@@ -70,10 +70,6 @@ pub async fn resume(
     }
     failpoint::pass("recover.before_load")?;
     let mut sources = open().await?;
-    for (feature, mark) in &marks {
-        let source = &mut sources[from.pipeline.features[*feature].source];
-        source.refreshed = source.refreshed.max(mark.refreshed);
-    }
     let epoch = committed.next();
     let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
     let draft = saved::taken_over(manifest, epoch, generation, &from.pipeline, starts)?;
@@ -87,6 +83,10 @@ pub async fn resume(
     let marks = self::marks(from.targets).await?;
     for (number, source) in sources.iter_mut().enumerate() {
         source.hold_until(&held_positions(&from.pipeline, number, &marks));
+    }
+    for (feature, mark) in &marks {
+        let source = &mut sources[from.pipeline.features[*feature].source];
+        source.refreshed = source.refreshed.max(mark.refreshed);
     }
     let mut outputs = outputs(Owner { generation, committed }).await?;
     let restored = match from.recovered {

@@ -27,7 +27,7 @@ fn selects_over_windows_that_are_not_in_datafusion_become_tables() {
     );
     assert_eq!(found.len(), 1);
     assert!(
-        found[0].starts_with("SELECT count(*) AS \"count(*)\", k, k AS \"key 0\" FROM SESSION("),
+        found[0].starts_with("SELECT count(*) AS \"count(*)\", k, k AS \"key 0\" FROM session("),
         "{found:?}"
     );
 }

@@ -177,8 +177,9 @@ SELECT user_id, SUM(amount, small) OVER (PARTITION BY user_id ORDER BY event_tim
 SELECT user_id, COUNT(amount, small) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions;
 -- key (user_id) time Event("event_time")
 --   user_id BIGINT = user_id
---   n BIGINT = COUNT(CASE WHEN amount IS NOT NULL AND small IS NOT NULL THEN TRUE END) OVER (RANGE UNBOUNDED)
+--   n BIGINT = COUNT(((amount IS NOT NULL) AND (small IS NOT NULL)) OR (((amount IS NULL) OR (small IS NULL)) AND NULL)) OVER (RANGE UNBOUNDED)
 --   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transaction;
 -- Usage 1:87-1:98: no such source: transaction
@@ -758,6 +759,8 @@ SELECT user_id, LAG(amount) IGNORE NULLS OVER (PARTITION BY user_id ORDER BY eve
 --   user_id BIGINT = user_id
 --   n DOUBLE = LAST_VALUE(amount) IGNORE NULLS OVER (ROWS UNBOUNDED TO 1 PRECEDING ORDER BY event_time)
 --   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, count_if(amount > 5) OVER w AS a, sum_where(amount, amount > 5) OVER w AS b, distinct_count(category) OVER w AS c FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- key (user_id) time Event("event_time")
