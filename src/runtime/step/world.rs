@@ -336,8 +336,12 @@ impl World {
         let plan = |def: &Arc<FeatureDef>| {
             let lookup = One(self.source.clone());
             let query = parse_query(&def.query).unwrap();
+            let plan = on_big_stack(|| plan_feature(&lookup, &def.name, 1, &query)).unwrap();
             Planned {
-                plan: on_big_stack(|| plan_feature(&lookup, &def.name, 1, &query)).unwrap(),
+                plan: match def.options.ttl_us {
+                    Some(ttl_us) => plan.with_ttl(ttl_us),
+                    None => plan,
+                },
                 query: def.query.clone(),
                 source: self.source.clone(),
                 start: saved::start_of(manifest, &def.name, 1, false),
