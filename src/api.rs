@@ -97,7 +97,8 @@ pub struct Engine {
 impl Engine {
     /// Opens a home; nothing is created before something has to be stored.
     pub fn open(home: impl Into<PathBuf>) -> Result<Self> {
-        let options = HomeOptions { home: home.into(), offline: None, online: None };
+        let home = home.into();
+        let options = HomeOptions { home, offline: None, online: None, checkpoints: None };
         Ok(Self { local: LocalEngine::open(&options)? })
     }
 
@@ -153,6 +154,7 @@ impl Engine {
             http: run.http.map(HttpOptions::plain),
             lanes: run.lanes,
             checkpoint_interval: run.checkpoint_interval,
+            ..RunOptions::default()
         };
         Ok(Running { active: self.local.begin(&options).await? })
     }

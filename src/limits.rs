@@ -32,8 +32,9 @@ pub const OFFLINE_INTERVAL_US: i64 = 300_000_000;
 pub const OFFLINE_BYTES_MAX: usize = 128 << 20;
 /// Bytes of rows that wait while an epoch is written; more means back-pressure on the lanes.
 pub const HELD_BYTES_MAX: usize = 128 << 20;
-/// State files added to one that holds everything before that is written anew.
-pub const STATE_CHAIN_MAX: usize = 10;
+/// State files added to one that holds everything before that is written anew. They are read in
+/// one pass, so it bounds the requests of a restart; its bytes are bounded by the size rule.
+pub const STATE_CHAIN_MAX: usize = 50;
 /// Longest name of a source, feature or column.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of a value quoted in an error message.

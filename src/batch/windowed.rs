@@ -74,7 +74,7 @@ impl VisitorMut for Taker {
 /// The group window that a SELECT reads, in whatever spelling.
 fn group_window(select: &Select) -> Option<WindowCall> {
     let mut query = *parse_query("SELECT 1").ok()?;
-    query.body = Box::new(SetExpr::Select(Box::new(select.clone())));
+    *query.body = SetExpr::Select(Box::new(select.clone()));
     normalise(&mut query).ok()?;
     let SetExpr::Select(plain) = query.body.as_ref() else { return None };
     match plain.from.as_slice() {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <home>/catalog.sql  engine.json  lock  checkpoints/  offline/  dead_letter/  log/  demo/
+//!        checkpoints.url (instead of checkpoints/)
 //! ```
 //! The lock is the operating system's, so it goes away with the process; `engine.json` may
 //! outlive a crash and counts only while somebody holds the lock.
@@ -56,6 +57,19 @@ impl Home {
 
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Where the checkpoints are, if not in the home.
+    pub fn checkpoints_elsewhere(&self) -> Result<Option<String>> {
+        match std::fs::read_to_string(self.elsewhere()) {
+            Ok(url) => Ok(Some(url.trim().to_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.named(e)),
+        }
+    }
+
+    fn elsewhere(&self) -> PathBuf {
+        self.path.join("checkpoints.url")
     }
 
     pub fn offline(&self) -> PathBuf {
@@ -172,6 +186,20 @@ impl HomeLock {
         let pending = self.home.path.join(".engine.json.pending");
         std::fs::write(&pending, text).map_err(|e| self.home.named(e))?;
         std::fs::rename(&pending, self.home.engine()).map_err(|e| self.home.named(e))
+    }
+
+    /// Remembers that the checkpoints are not in the home: a later run without the option would
+    /// begin anew and write everything twice.
+    pub fn remember_checkpoints(&self, url: &str) -> Result<()> {
+        let (path, pending) = (self.home.elsewhere(), self.home.path.join(".checkpoints.pending"));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&pending)?;
+            writeln!(file, "{url}")?;
+            file.sync_all()?;
+            std::fs::rename(&pending, &path)?;
+            File::open(&self.home.path)?.sync_all()
+        };
+        write().map_err(|e| self.home.named(e))
     }
 
     fn remove_info(&self) {

@@ -54,9 +54,10 @@ enum Damage {
 }
 
 impl CheckpointStore {
-    /// The newest epoch that verifies, its output published; `None` in a new home. Files of
-    /// later, uncommitted epochs are collected here; what writers prepared for them is dropped by
-    /// `offline::writer::abort_after` before the writers start.
+    /// The newest epoch that verifies, its output published; `None` in a new home. Nothing is
+    /// removed here: files of an epoch that is not committed may belong to an engine that is about
+    /// to commit it. They are collected after the first commit, when it no longer can; what
+    /// writers prepared for them is dropped by `offline::writer::abort_after`.
     pub async fn latest(&mut self) -> Result<Option<Recovered>> {
         let mut warnings = Vec::new();
         for (epoch, name) in self.manifests().await? {
@@ -78,13 +79,9 @@ impl CheckpointStore {
             };
             self.publish(&manifest).await?;
             self.set_committed(Some(epoch));
-            if let Err(error) = self.collect().await {
-                warnings.push(format!("old checkpoints could not be removed: {error}"));
-            }
             return Ok(Some(Recovered { manifest, location: self.location.clone(), warnings }));
         }
         if warnings.is_empty() {
-            self.collect().await?;
             return Ok(None);
         }
         Err(Error::data(format!("no checkpoint is whole: {}", warnings.join("; ")))

@@ -1,9 +1,9 @@
 //! A snapshot as bytes: `SKWLSST1`, then counted blocks. The first block is JSON (format,
-//! watermark and, per table, name and shard), the others are the tables as Arrow IPC streams.
+//! watermark, globals and, per table, name and shard), the others the tables as Arrow IPC streams.
 //! Who reads it has compared length and checksum with the manifest before: Arrow's reader of
 //! streams panics on some bytes that were changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +23,7 @@ const MAGIC: &[u8; 8] = b"SKWLSST1";
 struct Head {
     format: u32,
     watermark: Option<i64>,
+    globals: BTreeMap<String, i64>,
     tables: Vec<TableHead>,
 }
 
@@ -49,8 +50,12 @@ pub fn encode(snapshot: &Snapshot) -> Result<Bytes> {
             Shard::Partition(partition) => ShardName::Partition(partition),
         },
     });
-    let head =
-        Head { format: snapshot.format, watermark: snapshot.watermark, tables: tables.collect() };
+    let head = Head {
+        format: snapshot.format,
+        watermark: snapshot.watermark,
+        globals: snapshot.globals.clone(),
+        tables: tables.collect(),
+    };
     let head = serde_json::to_vec(&head)
         .map_err(|e| Error::internal(format!("a snapshot without a head: {e}")))?;
     let mut out = MAGIC.to_vec();
@@ -84,7 +89,7 @@ pub fn decode(bytes: &[u8]) -> Result<Snapshot> {
     let head = next_block(&mut rest).ok_or_else(|| wrong("cut short"))?;
     let head: Head = serde_json::from_slice(head).map_err(|e| wrong(&e.to_string()))?;
     let mut tables = Vec::with_capacity(head.tables.len());
-    for table in head.tables {
+    for table in &head.tables {
         let stream = next_block(&mut rest).ok_or_else(|| wrong("cut short"))?;
         let stream = StreamReader::try_new(Cursor::new(stream), None)?;
         let schema = stream.schema();
@@ -102,7 +107,8 @@ pub fn decode(bytes: &[u8]) -> Result<Snapshot> {
     if !rest.is_empty() {
         return Err(wrong("more bytes than tables"));
     }
-    Ok(Snapshot { format: head.format, watermark: head.watermark, tables })
+    let Head { format, watermark, globals, .. } = head;
+    Ok(Snapshot { format, watermark, globals, tables })
 }
 
 /// Table names are literals in the operators; the few that are read back are kept for ever.
@@ -121,7 +127,9 @@ fn interned(name: &str) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use arrow::array::{RecordBatch, RecordBatchOptions};
+    use arrow::datatypes::Schema;
 
     use super::*;
 
@@ -135,13 +143,19 @@ mod tests {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![nan]));
         let none: ArrayRef = Arc::new(StringArray::from(Vec::<&str>::new()));
+        let two_rows = RecordBatchOptions::new().with_row_count(Some(2));
+        let no_columns =
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &two_rows);
+        let no_columns = no_columns.unwrap();
         Snapshot {
             format: 2,
             watermark: Some(i64::MIN),
+            globals: BTreeMap::from([("horizon".to_owned(), i64::MAX)]),
             tables: vec![
                 table("keys", Shard::KeyGroup(255), vec![("id", ids)]),
                 table("rows", Shard::Partition(7), vec![("x", floats)]),
                 table("rows", Shard::KeyGroup(0), vec![("s", none)]),
+                SnapshotTable { name: "gone", shard: Shard::KeyGroup(1), rows: no_columns },
             ],
         }
     }
@@ -150,6 +164,7 @@ mod tests {
     fn a_snapshot_is_read_back_bit_for_bit() {
         let (before, after) = (sample(), decode(&encode(&sample()).unwrap()).unwrap());
         assert_eq!((after.format, after.watermark), (before.format, before.watermark));
+        assert_eq!(after.globals, before.globals);
         for (a, b) in before.tables.iter().zip(&after.tables) {
             assert_eq!((a.name, a.shard), (b.name, b.shard));
             assert_eq!(a.rows, b.rows);

@@ -10,7 +10,7 @@
 //! ```text
 //! <checkpoints>/manifest-0000000042.json
 //! <checkpoints>/published-0000000042
-//! <checkpoints>/state-0000000042/<group>-<part>.state
+//! <checkpoints>/state-0000000042-g3/<group>-<part>.state
 //! ```
 //! Called by `runtime`, one commit at a time. Two invariants: nothing visible without a manifest,
 //! and no manifest without its files.
@@ -189,7 +189,8 @@ impl CheckpointStore {
                 _ => checksum(name.as_bytes()),
             };
             let file = StateFile {
-                path: format!("state-{:010}/{name}.state", draft.epoch.0),
+                // The generation keeps an engine that has been overtaken off its successor's files.
+                path: format!("state-{:010}-g{}/{name}.state", draft.epoch.0, draft.generation),
                 group: part.group,
                 part: part.part,
                 bytes: part.bytes.len() as u64,

@@ -9,6 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::cli::engine::{At, BackfillEnd, HttpOptions, Pace, Until};
 use crate::model::time::{EventTime, parse_duration};
+use crate::runtime::memory::MemoryLimit;
 
 const LONG_ABOUT: &str = "\
 ML features written once in SQL, computed by the same operators over Kafka for serving and over \
@@ -52,6 +53,9 @@ pub struct GlobalArgs {
     /// Keep current values here instead of where each feature says: embedded, none, redis://…
     #[arg(long, global = true, value_name = "URL")]
     pub online: Option<String>,
+    /// Keep checkpoints below this URL (file://…, s3://…) instead of in the home; remembered there
+    #[arg(long, global = true, value_name = "URL", env = "SKEWLESS_CHECKPOINTS")]
+    pub checkpoints: Option<String>,
     /// Only results and errors: no progress, no messages
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -101,6 +105,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what a source did not admit, and why; send repaired records again
     DeadLetters(DeadLettersArgs),
+    /// Fill online stores from state
+    Online(OnlineArgs),
     /// Send the rows of a file, or generated ones, to a Kafka topic as JSON messages
     Produce(ProduceArgs),
     /// Show the whole path on generated data, with no server at all
@@ -203,6 +209,13 @@ pub struct RunArgs {
     /// Time between checkpoints
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub checkpoint_interval: Duration,
+    /// State and waiting rows may take so much memory (512MB, 2GiB, 40%); above it the engine
+    /// takes a checkpoint and stops [default: 60% of what there is]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<MemoryLimit>,
+    /// How long Ctrl-C or SIGTERM may take before it counts as a failure
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    pub stop_timeout: Duration,
 }
 
 const BACKFILL_HELP: &str = "\
@@ -368,6 +381,27 @@ pub struct DeadLettersArgs {
     /// With --replay: check everything, send nothing
     #[arg(long, requires = "replay")]
     pub dry_run: bool,
+}
+
+const REBUILD_HELP: &str = "\
+Example:
+  skewless online rebuild user_spend
+
+For a store that has lost or mixed up its values. The running engine writes them all anew from what
+it holds; without one, the values as the last checkpoint has them are written. A newer value in the
+store stays.";
+
+#[derive(Debug, ClapArgs)]
+pub struct OnlineArgs {
+    #[command(subcommand)]
+    pub command: OnlineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OnlineCommand {
+    /// Write every current value of a feature to its online store
+    #[command(after_help = REBUILD_HELP)]
+    Rebuild { feature: String },
 }
 
 const PRODUCE_HELP: &str = "\

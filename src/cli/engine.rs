@@ -16,6 +16,7 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
+use crate::runtime::memory::MemoryLimit;
 use crate::sql::ast::Statement;
 
 /// Which home, and the stores that override those of the features.
@@ -24,6 +25,8 @@ pub struct HomeOptions {
     pub home: PathBuf,
     pub offline: Option<String>,
     pub online: Option<String>,
+    /// Where checkpoints are kept; `None` = where they were, at first `<home>/checkpoints`.
+    pub checkpoints: Option<String>,
 }
 
 /// Opens a home. Reads the definitions if there are any; creates nothing before something has to
@@ -92,6 +95,9 @@ pub trait Engine: Send + Sync {
 
     /// Sends repaired dead letters to the source's topic, each once.
     async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary>;
+
+    /// Writes every current value of a feature to its online store.
+    async fn rebuild(&self, feature: &str) -> Result<Rebuilt>;
 
     /// Compares the final rows that `run` stored for a feature with those below `url`, as
     /// multisets, bit by bit.
@@ -204,6 +210,24 @@ pub struct RunOptions {
     /// `None` = the number of cores.
     pub lanes: Option<usize>,
     pub checkpoint_interval: Duration,
+    /// For state and rows that wait to be written.
+    pub memory: MemoryLimit,
+    /// How long a stop may take before it is an error.
+    pub stop_timeout: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            features: Vec::new(),
+            until: None,
+            http: None,
+            lanes: None,
+            checkpoint_interval: Duration::from_secs(10),
+            memory: MemoryLimit::default(),
+            stop_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Where HTTP is served, and to whom.
@@ -464,6 +488,15 @@ pub struct ReplaySummary {
     /// Not sent, because an earlier replay did.
     pub there: usize,
     pub topic: String,
+}
+
+/// How an online store is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// The running engine has begun to write every value.
+    Begun,
+    /// So many entities have been written, from the last checkpoint.
+    Written(u64),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -81,6 +81,7 @@ fn home_options(args: &GlobalArgs) -> HomeOptions {
         home: args.home.clone(),
         offline: args.offline.clone(),
         online: args.online.clone(),
+        checkpoints: args.checkpoints.clone(),
     }
 }
 
@@ -106,6 +107,7 @@ async fn dispatch(
         Command::Get(args) => command::get::run(&args, &mut session).await,
         Command::Status(args) => command::status::run(&args, &mut session).await,
         Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
+        Command::Online(args) => command::online::run(&args, &mut session).await,
         Command::Produce(args) => command::produce::run(&args, &mut session).await,
         Command::Demo(_) => Err(Error::internal("handled before an engine is opened").into()),
     }

@@ -16,11 +16,13 @@ impl Stop {
     /// Listens for signals from here on. Needs a Tokio runtime.
     pub fn on_signals() -> Self {
         let (sender, receiver) = watch::channel(false);
+        // Both are listened for all the time: a second signal right behind the first counts too.
+        let mut signals = Signals::listen();
         tokio::spawn(async move {
-            next_signal().await;
+            signals.next().await;
             tracing::info!("stopping; once more to stop at once");
             sender.send_replace(true);
-            next_signal().await;
+            signals.next().await;
             crate::cli::progress::clear_line();
             std::process::exit(INTERRUPTED);
         });
@@ -51,20 +53,52 @@ impl Stop {
     }
 }
 
-/// The next Ctrl-C or SIGTERM.
-async fn next_signal() {
+/// Ctrl-C and SIGTERM.
+struct Signals {
     #[cfg(unix)]
-    {
+    both: [Option<tokio::signal::unix::Signal>; 2],
+}
+
+impl Signals {
+    /// From here on no signal is missed.
+    #[cfg(unix)]
+    fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        Self {
+            both: [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()),
         }
     }
-    if tokio::signal::ctrl_c().await.is_err() {
+
+    #[cfg(not(unix))]
+    fn listen() -> Self {
+        Self {}
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.both;
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The next signal; never, where none can be listened for.
+#[cfg(unix)]
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
+    };
+    if !came {
         std::future::pending::<()>().await;
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::cli::engine::{
     Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Change, ChangeKind,
     Comparison, Counts, DeadLetterOptions, GetOptions, Names, Output, ProduceOptions,
-    ProduceSummary, ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status,
+    ProduceSummary, Rebuilt, ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status,
     TrainingSetOptions, TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
@@ -121,6 +121,13 @@ impl Engine for QueryEngine {
         Ok(ReplaySummary { sent, there: 1_000, topic: "t".to_owned() })
     }
 
+    async fn rebuild(&self, feature: &str) -> Result<Rebuilt> {
+        match feature {
+            "here" => Ok(Rebuilt::Begun),
+            _ => Ok(Rebuilt::Written(12_345)),
+        }
+    }
+
     async fn compare(&self, _: &str, _: &str) -> Result<Comparison> {
         Ok(Comparison::default())
     }
@@ -166,6 +173,7 @@ fn run_command(line: &[&str]) -> (Result<(), Failure>, String, String) {
             Command::Backfill(args) => command::backfill::run(&args, &mut session).await,
             Command::DeadLetters(args) => command::dead_letters::run(&args, &mut session).await,
             Command::TrainingSet(args) => command::training_set::run(&args, &mut session).await,
+            Command::Online(args) => command::online::run(&args, &mut session).await,
             Command::Demo(_) => panic!("the demo needs a real engine"),
         }
     });
@@ -198,6 +206,9 @@ fn times_speeds_and_intervals_are_checked_before_anything_is_opened() {
     assert!(parse(&["produce", "x", "--topic", "t", "--speed", "60x"]).is_err(), "needs --time");
     assert!(parse(&["produce", "x", "--topic", "t", "--rate", "0"]).is_err());
     assert!(parse(&["run", "--lanes", "0"]).is_err());
+    assert!(parse(&["run", "--memory", "0"]).is_err());
+    assert!(parse(&["run", "--memory", "1 parsec"]).is_err());
+    assert!(parse(&["run", "--memory", "2GiB", "--stop-timeout", "0.5"]).is_ok());
     assert!(parse(&["run", "--until", "later"]).is_err());
     assert!(parse(&["get", "f", "-5"]).is_ok(), "a negative key is no option");
     assert!(parse(&["run", "--checkpoint-interval", "0.5", "--home", "x", "-v"]).is_ok());

@@ -68,6 +68,10 @@ struct Day {
 pub struct DatedWriter {
     spec: DatedSpec,
     days: BTreeMap<Option<i64>, Day>,
+    /// Rows carried that no checkpoint holds yet.
+    unsaved: Vec<RecordBatch>,
+    /// A checkpoint holds the other rows carried.
+    saved: bool,
     bytes: usize,
     rows: u64,
     staged: Vec<PreparedFile>,
@@ -77,8 +81,16 @@ pub struct DatedWriter {
 
 impl DatedWriter {
     pub fn new(spec: DatedSpec) -> Self {
-        let days = BTreeMap::new();
-        Self { spec, days, bytes: 0, rows: 0, staged: Vec::new(), naming: (Epoch(0), 0) }
+        Self {
+            spec,
+            days: BTreeMap::new(),
+            unsaved: Vec::new(),
+            saved: false,
+            bytes: 0,
+            rows: 0,
+            staged: Vec::new(),
+            naming: (Epoch(0), 0),
+        }
     }
 
     /// Takes rows in; they are carried until [`Self::stage`].
@@ -111,6 +123,7 @@ impl DatedWriter {
         self.rows += rows.num_rows() as u64;
         let kept = self.days.entry(day).or_default();
         kept.rows += rows.num_rows() as u64;
+        self.unsaved.push(rows.clone());
         kept.batches.push(rows);
     }
 
@@ -129,10 +142,22 @@ impl DatedWriter {
         self.rows
     }
 
-    /// The rows carried, for the checkpoint that does not write them; [`Self::write`] takes them
-    /// back after a restart.
-    pub fn carried(&self) -> Vec<RecordBatch> {
-        self.days.values().flat_map(|day| day.batches.iter().cloned()).collect()
+    /// The rows carried.
+    pub fn carried(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.days.values().flat_map(|day| &day.batches)
+    }
+
+    /// The rows carried, for the checkpoint that does not write them as files; [`Self::write`]
+    /// takes them back after a restart. True: only those that come on top of what the last
+    /// checkpoint holds; never if `whole` are wanted.
+    pub fn save(&mut self, whole: bool) -> (bool, Vec<RecordBatch>) {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let adds = self.saved && !whole;
+        self.saved = self.rows > 0;
+        match adds {
+            true => (true, unsaved),
+            false => (false, self.carried().cloned().collect()),
+        }
     }
 
     /// Writes the rows carried as prepared files of `epoch`, the next checkpoint to commit.
@@ -143,6 +168,9 @@ impl DatedWriter {
             assert!(self.staged.is_empty(), "staged files belong to the epoch they are named for");
             self.naming = (epoch, 0);
         }
+        // What a checkpoint holds of them is of no use any more.
+        self.saved = false;
+        self.unsaved.clear();
         while let Some((day, kept)) = self.days.first_key_value() {
             let (day, rows) = (*day, kept.rows);
             let (schema, metadata) = (self.spec.schema.clone(), self.spec.metadata.clone());

@@ -4,6 +4,7 @@
 //! the windows that are still open at the watermark but ended before the time asked for, as every
 //! probe of a group window does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,17 +21,17 @@ use super::trailing_window::TrailingWindow;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::plan::dataflow::ChainSpec;
-use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
+use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE, Snapshot, SnapshotTable, THEN_PREFIX};
 
 /// Tables of the second operator, by the names they have there.
 const THEN: [(&str, &str); 3] =
-    [(KEYS_TABLE, "then_keys"), ("rows", "then_rows"), ("horizon", "then_horizon")];
+    [(KEYS_TABLE, "then_keys"), ("rows", "then_rows"), (GONE_TABLE, "then_gone")];
 
 /// The first operator.
 #[derive(Debug)]
 enum First {
-    All(GroupWindow),
-    Having(HavingWindow),
+    All(Box<GroupWindow>),
+    Having(Box<HavingWindow>),
 }
 
 /// The operator of a [`ChainSpec`].
@@ -44,15 +45,15 @@ pub struct Chain {
 impl First {
     fn operator(&self) -> &dyn Operator {
         match self {
-            Self::All(operator) => operator,
-            Self::Having(operator) => operator,
+            Self::All(operator) => operator.as_ref(),
+            Self::Having(operator) => operator.as_ref(),
         }
     }
 
     fn operator_mut(&mut self) -> &mut dyn Operator {
         match self {
-            Self::All(operator) => operator,
-            Self::Having(operator) => operator,
+            Self::All(operator) => operator.as_mut(),
+            Self::Having(operator) => operator.as_mut(),
         }
     }
 
@@ -66,6 +67,21 @@ impl First {
             }
         }
     }
+}
+
+/// The state of both operators.
+fn joined(mut first: Snapshot, second: Snapshot) -> Result<Snapshot> {
+    first.format = first.format << 8 | second.format;
+    for table in second.tables {
+        let name = THEN.iter().find(|(name, _)| *name == table.name);
+        let (_, name) = name.ok_or_else(|| {
+            Error::internal(format!("no name for the table {} of a chain", table.name))
+        })?;
+        first.tables.push(SnapshotTable { name, ..table });
+    }
+    let then = |(name, value)| (format!("{THEN_PREFIX}{name}"), value);
+    first.globals.extend(second.globals.into_iter().map(then));
+    Ok(first)
 }
 
 /// Closed windows end at or before a watermark, so later ones are later than it.
@@ -83,8 +99,8 @@ impl Chain {
     /// As those of the two operators.
     pub fn new(spec: &ChainSpec, current: bool) -> Result<Self> {
         let first = match &spec.first.having {
-            None => First::All(GroupWindow::new(&spec.first, false)?),
-            Some(having) => First::Having(HavingWindow::new(&spec.first, having, false)?),
+            None => First::All(Box::new(GroupWindow::new(&spec.first, false)?)),
+            Some(having) => First::Having(Box::new(HavingWindow::new(&spec.first, having, false)?)),
         };
         let second = TrailingWindow::new(&spec.second, current)?;
         Ok(Self { spec: spec.clone(), first, second })
@@ -184,17 +200,19 @@ impl Operator for Chain {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        let mut snapshot = self.first.operator().snapshot()?;
-        let second = self.second.snapshot()?;
-        snapshot.format = snapshot.format << 8 | second.format;
-        for table in second.tables {
-            let name = THEN.iter().find(|(name, _)| *name == table.name);
-            let (_, name) = name.ok_or_else(|| {
-                Error::internal(format!("no name for the table {} of a chain", table.name))
-            })?;
-            snapshot.tables.push(SnapshotTable { name, ..table });
+        joined(self.first.operator().snapshot()?, self.second.snapshot()?)
+    }
+
+    fn follow_changes(&mut self) {
+        self.first.operator_mut().follow_changes();
+        self.second.follow_changes();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        match (self.first.operator_mut().changes()?, self.second.changes()?) {
+            (Some(first), Some(second)) => joined(first, second).map(Some),
+            _ => Ok(None),
         }
-        Ok(snapshot)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -205,11 +223,20 @@ impl Operator for Chain {
                 None => first.push(table.clone()),
             }
         }
+        let (mut globals, mut then) = (snapshot.globals.clone(), BTreeMap::new());
+        globals.retain(|name, value| match name.strip_prefix(THEN_PREFIX) {
+            Some(name) => {
+                then.insert(name.to_owned(), *value);
+                false
+            }
+            None => true,
+        });
         let (format, watermark) = (snapshot.format, snapshot.watermark);
-        let first = Snapshot { format: format >> 8, watermark, tables: first };
+        let first = Snapshot { format: format >> 8, watermark, globals, tables: first };
         self.first.operator_mut().restore(&first)?;
         let watermark = watermark.map(|us| after(EventTime(us)).0);
-        self.second.restore(&Snapshot { format: format & 255, watermark, tables: second })
+        let (format, globals, tables) = (format & 255, then, second);
+        self.second.restore(&Snapshot { format, watermark, globals, tables })
     }
 
     fn state_bytes(&self) -> usize {

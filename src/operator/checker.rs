@@ -165,6 +165,14 @@ impl Operator for Checker {
         self.inner.snapshot()
     }
 
+    fn follow_changes(&mut self) {
+        self.inner.follow_changes();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        self.inner.changes()
+    }
+
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.restored = true;
         self.watermark = EventTime(snapshot.watermark.unwrap_or(i64::MIN));

@@ -43,6 +43,7 @@ use crate::limits::BATCH_ROWS;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{GroupSpec, WindowSpec};
 use crate::sql::window::WindowShape;
+use crate::state::changes::Changes;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::row::{RowLayout, times};
@@ -74,6 +75,7 @@ pub struct GroupWindow {
     closing: Timer,
     current: bool,
     touched: Vec<u32>,
+    changes: Changes,
     following: Following,
     watermark: i64,
     newest: i64,
@@ -103,6 +105,7 @@ impl GroupWindow {
             closing: Timer::new(),
             current,
             touched: Vec::new(),
+            changes: Changes::default(),
             following: Following::default(),
             watermark: i64::MIN,
             newest: i64::MIN,
@@ -402,6 +405,7 @@ impl Operator for GroupWindow {
         for (slot, place) in slots.iter().zip(places(rest)) {
             assert!(place.0 >= self.watermark, "a row before the watermark");
             self.newest = self.newest.max(place.0);
+            self.changes.mark(*slot);
             std::mem::swap(&mut panes, &mut self.keys[*slot as usize]);
             let (cell, new) = self.pane_cell(&mut panes, place);
             if let Some(end) = new.filter(|end| *end < panes.due) {
@@ -448,6 +452,7 @@ impl Operator for GroupWindow {
         }
         let mut gone = Vec::new();
         for (slot, _) in due {
+            self.changes.mark(slot);
             let panes = &mut self.keys[slot as usize];
             if panes.due != NOT_DUE {
                 self.closing.push(panes.due, slot);
@@ -476,6 +481,7 @@ impl Operator for GroupWindow {
             if !panes.touched {
                 panes.touched = true;
                 self.touched.push(slot);
+                self.changes.mark(slot);
             }
         }
     }
@@ -534,7 +540,15 @@ impl Operator for GroupWindow {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.to_snapshot()
+        self.snapshot_of(&self.index.sorted())
+    }
+
+    fn follow_changes(&mut self) {
+        self.changes.follow();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        Ok(self.take_changes()?.map(|(_, snapshot)| snapshot))
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -545,7 +559,8 @@ impl Operator for GroupWindow {
         let cell: usize = self.slots.iter().map(|slot| slot.cell_bytes()).sum();
         let panes = (self.cells - self.free.len()) * (cell + 12);
         let keys = self.index.size_bytes() + self.keys.len() * (size_of::<Panes>() + 64);
-        panes + keys + self.closing.size_bytes() + self.following.size_bytes()
+        let noted = self.changes.size_bytes() + self.following.size_bytes();
+        panes + keys + self.closing.size_bytes() + noted
     }
 
     fn key_count(&self) -> usize {

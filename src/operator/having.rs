@@ -8,24 +8,23 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch,
-    RecordBatchOptions, TimestampMicrosecondArray,
+    RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::{cast, filter_record_batch, interleave};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::compute::{cast, filter_record_batch, interleave, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 
 use super::follow::{Follow, Following, UNCHANGING};
 use super::group_window::{GroupWindow, Window};
 use super::operator::{Bound, Current, Operator, Probed};
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
-use crate::model::key::Shard;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{GroupSpec, Having, WindowSpec};
 use crate::state::buffer::RowBuffer;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::row::{RowLayout, times};
-use crate::state::snapshot::{Snapshot, SnapshotTable};
+use crate::state::snapshot::{KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
 
 /// Closed windows that met the condition, in a snapshot.
 const PASSED: &str = "passed";
@@ -58,6 +57,7 @@ pub struct HavingWindow {
     interner: Interner,
     index: KeyIndex,
     keys: Vec<Passed>,
+    rows_held: usize,
     current: bool,
     touched: Vec<u32>,
     following: Following,
@@ -89,6 +89,7 @@ impl HavingWindow {
             interner: Interner::default(),
             index: KeyIndex::new(&spec.key_types)?,
             keys: Vec::new(),
+            rows_held: 0,
             current,
             touched: Vec::new(),
             following: Following::default(),
@@ -128,6 +129,7 @@ impl HavingWindow {
         for (slot, row) in slots.iter().zip(words.chunks_exact(self.layout.stride())) {
             self.keys[*slot as usize].rows.extend(row);
         }
+        self.rows_held += slots.len();
         Ok(slots)
     }
 
@@ -138,7 +140,9 @@ impl HavingWindow {
             let rows = &mut self.keys[*slot as usize].rows;
             let before = |row: &[u64]| (row[0] as i64) < horizon;
             let newest = rows.partition_point(stride, 0, before).saturating_sub(1);
-            self.layout.release(rows.before(stride, newest), &mut self.interner);
+            let gone = rows.before(stride, newest);
+            self.rows_held -= gone.len() / stride;
+            self.layout.release(gone, &mut self.interner);
             rows.drop_before(stride, newest);
         }
     }
@@ -252,27 +256,78 @@ impl HavingWindow {
     }
 
     fn passed_schema(&self) -> Schema {
-        let mut fields: Vec<Arc<Field>> = self.schema.fields().iter().cloned().collect();
+        let mut fields = vec![Arc::new(Field::new(OWNER_COLUMN, DataType::UInt32, false))];
+        fields.extend(self.schema.fields().iter().skip(self.key_count).cloned());
         fields.push(Arc::new(Field::new("_touched", DataType::Boolean, false)));
         Schema::new(fields)
     }
 
-    fn passed_table(&self, shard: Shard, slots: &[u32]) -> Result<SnapshotTable> {
+    /// Adds the windows kept to a snapshot of these keys of `self.inner`, sorted.
+    fn add_passed(&self, keys: &[u32], snapshot: &mut Snapshot) -> Result<()> {
+        for part in keys.chunk_by(|a, b| self.inner.shard(*a) == self.inner.shard(*b)) {
+            let shard = self.inner.shard(part[0]);
+            let rows = self.passed_table(&self.inner.keys_of(part)?, part.len())?;
+            snapshot.tables.push(SnapshotTable { name: PASSED, shard, rows });
+        }
+        Ok(())
+    }
+
+    /// The windows kept of keys: the row number of each key, the window, whether it is touched.
+    fn passed_table(&self, keys: &[ArrayRef], count: usize) -> Result<RecordBatch> {
         let stride = self.layout.stride();
-        let keys = slots.iter().map(|slot| &self.keys[*slot as usize]);
-        let count = |key: &Passed| key.rows.words().len() / stride;
-        let owners: Vec<u32> = slots
-            .iter()
-            .zip(keys.clone())
-            .flat_map(|(slot, key)| std::iter::repeat_n(*slot, count(key)))
-            .collect();
-        let mut columns = self.index.gather(&owners)?;
-        let rows = keys.flat_map(|key| key.rows.words().chunks_exact(stride)).map(Some);
-        columns.extend(self.kept(rows)?);
-        let touched = owners.iter().map(|slot| Some(self.keys[*slot as usize].touched));
-        columns.push(Arc::new(BooleanArray::from_iter(touched)));
-        let rows = RecordBatch::try_new(Arc::new(self.passed_schema()), columns)?;
-        Ok(SnapshotTable { name: PASSED, shard, rows })
+        let mut scratch = Vec::new();
+        let (mut owners, mut touched, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..count {
+            let Some(slot) = self.index.find(keys, row, &mut scratch)? else { continue };
+            let key = &self.keys[slot as usize];
+            for kept in key.rows.words().chunks_exact(stride) {
+                owners.push(row as u32);
+                touched.push(key.touched);
+                rows.push(Some(kept));
+            }
+        }
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(owners))];
+        columns.extend(self.kept(rows.iter().copied())?);
+        columns.push(Arc::new(BooleanArray::from(touched)));
+        Ok(RecordBatch::try_new(Arc::new(self.passed_schema()), columns)?)
+    }
+
+    /// Takes a table of kept windows; `keys` are the columns of the keys it counts.
+    fn add_shard(&mut self, keys: &RecordBatch, passed: &RecordBatch) -> Result<()> {
+        if passed.schema().fields() != self.passed_schema().fields() {
+            return Err(Error::data("a snapshot holds the results of another group window")
+                .with_hint("the definition has changed; its state cannot be kept"));
+        }
+        let owners = passed.column(0).as_primitive::<UInt32Type>();
+        if owners.values().iter().any(|owner| *owner as usize >= keys.num_rows()) {
+            return Err(Error::data("a snapshot holds windows of keys that it does not hold"));
+        }
+        let last = passed.num_columns() - 1;
+        let mut columns = Vec::with_capacity(self.key_count + last);
+        for key in &keys.columns()[..self.key_count] {
+            columns.push(take(key, owners, None)?);
+        }
+        columns.extend(passed.columns()[1..last].iter().cloned());
+        let results = RecordBatch::try_new(self.schema.clone(), columns)?;
+        let touched = passed.column(last).as_boolean();
+        for (row, slot) in self.keep(&results)?.into_iter().enumerate() {
+            let key = &mut self.keys[slot as usize];
+            if self.current && touched.value(row) && !key.touched {
+                key.touched = true;
+                self.touched.push(slot);
+            }
+            self.watch(slot, i64::MIN);
+        }
+        Ok(())
+    }
+
+    /// These keys count as changed.
+    fn mark(&mut self, slots: &[u32]) {
+        let marked = self.index.gather(slots);
+        let marked = marked.and_then(|keys| self.inner.mark_keys(&keys, slots.len()));
+        if marked.is_err() {
+            self.inner.mark_all();
+        }
     }
 }
 
@@ -315,6 +370,7 @@ impl Operator for HavingWindow {
         if !self.current {
             return;
         }
+        self.inner.mark_all();
         for slot in self.index.sorted() {
             let key = &mut self.keys[slot as usize];
             if !key.touched {
@@ -335,6 +391,7 @@ impl Operator for HavingWindow {
             Some(rows.row(stride, rows.end(stride) - 1))
         };
         let mut columns = self.index.gather(&touched)?;
+        self.inner.mark_keys(&columns, touched.len())?;
         columns.extend(self.kept(touched.iter().map(newest))?);
         let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
         let newest = times_of(&rows, self.key_count + 1).to_vec();
@@ -352,6 +409,7 @@ impl Operator for HavingWindow {
     }
 
     fn refresh(&mut self, at: EventTime) {
+        let before = self.touched.len();
         for (moment, slot) in self.following.advance(at.0) {
             let end = self.newest_end(slot);
             let next = self.following.out_of_reach(end, self.following.as_of(end));
@@ -367,6 +425,7 @@ impl Operator for HavingWindow {
                 self.touched.push(slot);
             }
         }
+        self.mark(&self.touched[before..].to_vec());
         self.following.set(at.0);
     }
 
@@ -419,37 +478,35 @@ impl Operator for HavingWindow {
 
     fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = self.inner.snapshot()?;
-        let slots = self.index.sorted();
-        for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
-            snapshot.tables.push(self.passed_table(self.index.shard(part[0]), part)?);
-        }
+        self.add_passed(&self.inner.sorted_keys(), &mut snapshot)?;
         Ok(snapshot)
+    }
+
+    fn follow_changes(&mut self) {
+        self.inner.follow_changes();
+    }
+
+    /// A key whose kept windows change is one of the inner operator that changes too: a window of
+    /// it was closed, or it is marked there.
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        let Some((keys, mut snapshot)) = self.inner.take_changes()? else { return Ok(None) };
+        self.add_passed(&keys, &mut snapshot)?;
+        Ok(Some(snapshot))
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.inner.restore(snapshot)?;
         for table in snapshot.tables.iter().filter(|table| table.name == PASSED) {
-            if table.rows.schema().fields() != self.passed_schema().fields() {
-                return Err(Error::data("a snapshot holds the results of another group window")
-                    .with_hint("the definition has changed; its state cannot be kept"));
-            }
-            let columns = table.rows.num_columns() - 1;
-            let results = table.rows.project(&(0..columns).collect::<Vec<_>>())?;
-            let touched = table.rows.column(columns).as_boolean();
-            for (row, slot) in self.keep(&results)?.into_iter().enumerate() {
-                let key = &mut self.keys[slot as usize];
-                if self.current && touched.value(row) && !key.touched {
-                    key.touched = true;
-                    self.touched.push(slot);
-                }
-                self.watch(slot, i64::MIN);
-            }
+            let of = |keys: &&SnapshotTable| keys.name == KEYS_TABLE && keys.shard == table.shard;
+            let keys = snapshot.tables.iter().find(of);
+            let keys = keys.ok_or_else(|| Error::data("a snapshot holds windows without keys"))?;
+            self.add_shard(&keys.rows, &table.rows)?;
         }
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        let kept: usize = self.keys.iter().map(|key| key.rows.capacity() * 8).sum();
+        let kept = self.rows_held * self.layout.stride() * 3 / 2 * 8;
         let fixed = self.keys.len() * size_of::<Passed>() + self.index.size_bytes();
         let timer = self.following.size_bytes();
         self.inner.state_bytes() + kept + fixed + self.interner.size_bytes() + timer

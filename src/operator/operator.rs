@@ -82,13 +82,16 @@ pub trait Operator: Send {
     /// Everything needed to continue.
     fn snapshot(&self) -> Result<Snapshot>;
 
-    /// What changed since the last call, as a snapshot that [`overlay`] puts over an older one;
-    /// `None` where the operator cannot tell and all of it must be taken.
+    /// All state was just taken: `changes` counts from here. Before the first call nothing is
+    /// counted.
+    fn follow_changes(&mut self);
+
+    /// What changed since the last call or since `follow_changes`, as a snapshot that [`overlay`]
+    /// puts over the older ones; `None` where nothing is counted and all of it must be taken.
+    /// Costs what has changed, not what is held.
     ///
     /// [`overlay`]: crate::state::overlay::overlay
-    fn changes(&mut self) -> Result<Option<Snapshot>> {
-        Ok(None)
-    }
+    fn changes(&mut self) -> Result<Option<Snapshot>>;
 
     /// Adds the shards of a snapshot to a fresh operator (may be called once per shard).
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;

@@ -47,6 +47,7 @@ use crate::error::{Error, Result};
 use crate::limits::BATCH_ROWS;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::TrailingSpec;
+use crate::state::changes::Changes;
 use crate::state::intern::Interner;
 use crate::state::key_index::KeyIndex;
 use crate::state::snapshot::Snapshot;
@@ -67,6 +68,7 @@ pub struct TrailingWindow {
     /// Keys by the time from which nothing of them counts.
     expiry: Timer,
     touched: Vec<u32>,
+    changes: Changes,
     following: Following,
     watermark: i64,
     /// Newest event time seen.
@@ -102,7 +104,7 @@ impl TrailingWindow {
         // evaluated from the buffer instead. So are frames that differ between peers.
         let moving = |frame: usize| {
             let frame = &plan.spec.frames[frame];
-            !(plan.ordered && frame.is_rows()) && !excludes(frame)
+            !(excludes(frame) || plan.ordered && frame.is_rows())
         };
         let current = if current { Some(Front::new(&plan, moving)?) } else { None };
         Ok(Self {
@@ -115,6 +117,7 @@ impl TrailingWindow {
             waiting: Timer::new(),
             expiry: Timer::new(),
             touched: Vec::new(),
+            changes: Changes::default(),
             following: Following::default(),
             watermark: i64::MIN,
             newest: i64::MIN,
@@ -149,6 +152,7 @@ impl TrailingWindow {
         let stride = self.plan.layout.stride();
         let time = row[0] as i64;
         assert!(time >= self.watermark, "a row at or before the watermark");
+        self.changes.mark(slot);
         let key = &mut self.keys[slot as usize];
         let number = key.insert(stride, row);
         if time < key.due {
@@ -266,6 +270,7 @@ impl TrailingWindow {
     /// After rows of a key became final: drops what nobody can ask for, and registers what is
     /// next for it.
     fn settle(&mut self, slot: u32) {
+        self.changes.mark(slot);
         let stride = self.plan.layout.stride();
         let at = slot as usize;
         let current = self.current.as_ref();
@@ -297,10 +302,10 @@ impl TrailingWindow {
     }
 
     /// Forgets keys whose newest row is out of reach of every probe from the horizon on.
-    fn expire(&mut self) {
-        let Some(reach) = self.plan.reach else { return };
+    fn expire(&mut self) -> Result<()> {
+        let Some(reach) = self.plan.reach else { return Ok(()) };
         let stride = self.plan.layout.stride();
-        let mut due = Vec::new();
+        let (mut due, mut gone) = (Vec::new(), Vec::new());
         self.expiry.advance(self.horizon, |_, slot| due.push(slot));
         for slot in due {
             let at = slot as usize;
@@ -322,8 +327,11 @@ impl TrailingWindow {
             if let Some(current) = &mut self.current {
                 current.reset(at);
             }
-            self.index.remove(slot);
+            gone.push(slot);
         }
+        self.changes.remove(&gone, self.index.gather(&gone)?);
+        gone.into_iter().for_each(|slot| self.index.remove(slot));
+        Ok(())
     }
 
     /// The newest row of a key among the rows before `end`, if it is within reach of `time`.
@@ -413,8 +421,7 @@ impl Operator for TrailingWindow {
             self.finalize(&chunk, out)?;
         }
         due[settled..].iter().for_each(|(slot, _)| self.settle(*slot));
-        self.expire();
-        Ok(())
+        self.expire()
     }
 
     fn on_sorted(
@@ -435,6 +442,7 @@ impl Operator for TrailingWindow {
             if !key.touched && !key.buffer.is_empty() {
                 key.touched = true;
                 self.touched.push(slot);
+                self.changes.mark(slot);
             }
         }
     }
@@ -501,7 +509,15 @@ impl Operator for TrailingWindow {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.to_snapshot()
+        self.snapshot_by_slots(&self.index.sorted())
+    }
+
+    fn follow_changes(&mut self) {
+        self.changes.follow();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        self.changes_as_snapshot()
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -516,7 +532,8 @@ impl Operator for TrailingWindow {
             self.waiting.size_bytes() + self.expiry.size_bytes() + self.following.size_bytes();
         let fronts = self.finals.state_bytes(keys)
             + self.current.as_ref().map_or(0, |front| front.state_bytes(keys));
-        rows + fixed + timers + fronts + self.interner.size_bytes()
+        let noted = self.changes.size_bytes();
+        rows + fixed + timers + fronts + noted + self.interner.size_bytes()
     }
 
     fn key_count(&self) -> usize {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::*;
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, TimeUnit};
+use bytes::Bytes;
 
 use super::build;
 use super::checker::Checker;
@@ -14,10 +15,13 @@ use super::oracle::{Row, Val, val};
 use crate::aggregate::datum::Datum;
 use crate::aggregate::kind::{AggregateKind as K, AggregateSpec, Direction, result_of};
 use crate::aggregate::moments::{avg_type, sum_type};
+use crate::checkpoint::state_file;
 use crate::model::batch::timestamp_type;
 use crate::model::key::{Shard, key_group, key_hash, write_key};
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{SlotSpec, WindowSpec, canonical};
+use crate::state::overlay::overlay;
+use crate::state::snapshot::Snapshot;
 pub use crate::state::testing::{Random, cases};
 
 pub fn value_types() -> Vec<DataType> {
@@ -259,11 +263,17 @@ pub fn data(random: &mut Random, spec: &WindowSpec) -> Data {
         random.shuffle(&mut offsets);
     }
     let partitions: Vec<i32> = (0..count).map(|_| random.below(2) as i32).collect();
-    let few = 1 + random.below(6);
+    // Keys that come and go, or the same few all the time.
+    let drifts = random.one_in(2);
+    let few = if drifts { 12 } else { 1 + random.below(6) };
+    let key = |row: usize, random: &mut Random| match drifts {
+        true => (row as u64 * few / count as u64 + random.below(2)).min(few - 1),
+        false => random.below(few),
+    };
     let mut columns: Vec<ArrayRef> = Vec::new();
     for data_type in spec.key_types() {
         let pool = column(random, data_type, few as usize);
-        let picks = (0..count).map(|_| random.below(few) as u32);
+        let picks = (0..count).map(|row| key(row, random) as u32);
         let picks = UInt32Array::from_iter_values(picks);
         columns.push(arrow::compute::take(&pool, &picks, None).unwrap());
     }
@@ -303,6 +313,8 @@ pub fn sorted(mut lines: Vec<Vec<Val>>) -> Vec<Vec<Val>> {
 pub struct Lanes {
     spec: WindowSpec,
     pub lanes: Vec<Checker>,
+    /// The state files of each lane: a whole snapshot and the changes after it.
+    chains: Vec<Vec<Bytes>>,
     pub out: Vec<RecordBatch>,
 }
 
@@ -313,7 +325,7 @@ fn checked(spec: &WindowSpec) -> Checker {
 impl Lanes {
     pub fn new(spec: &WindowSpec, count: usize) -> Self {
         let lanes = (0..count).map(|_| checked(spec)).collect();
-        Self { spec: spec.clone(), lanes, out: Vec::new() }
+        Self { spec: spec.clone(), lanes, chains: vec![Vec::new(); count], out: Vec::new() }
     }
 
     fn lane_of(&self, keys: &[ArrayRef], row: usize) -> usize {
@@ -365,10 +377,39 @@ impl Lanes {
         answers
     }
 
-    /// Stops, and goes on in another number of lanes.
+    /// A checkpoint of each lane: what changed where something is there to add to, now and then
+    /// all of it. What lies in the files is what the lane holds, bit for bit.
+    pub fn checkpoint(&mut self, random: &mut Random) -> Vec<Snapshot> {
+        let mut snapshots = Vec::with_capacity(self.lanes.len());
+        for (lane, chain) in self.lanes.iter_mut().zip(&mut self.chains) {
+            let changes = if random.one_in(6) { None } else { lane.changes().unwrap() };
+            let part = changes.unwrap_or_else(|| {
+                chain.clear();
+                lane.follow_changes();
+                lane.snapshot().unwrap()
+            });
+            chain.push(state_file::encode(&part).unwrap());
+            let parts = chain.iter().map(|bytes| state_file::decode(bytes).unwrap());
+            let restored = overlay(parts.collect()).unwrap();
+            let mut fresh = checked(&self.spec);
+            fresh.restore(&restored).unwrap();
+            let (held, now) = (fresh.snapshot().unwrap(), lane.snapshot().unwrap());
+            assert_eq!(held.tables.len(), now.tables.len(), "tables of a chain of {}", chain.len());
+            for (held, now) in held.tables.iter().zip(&now.tables) {
+                assert_eq!((held.name, held.shard), (now.name, now.shard));
+                assert_eq!(held.rows, now.rows, "{} of a chain of {}", now.name, chain.len());
+            }
+            assert_eq!((held.watermark, &held.globals), (now.watermark, &now.globals));
+            snapshots.push(restored);
+        }
+        snapshots
+    }
+
+    /// Stops, and goes on from the files in another number of lanes.
     pub fn move_to(&mut self, count: usize, random: &mut Random) {
-        let snapshots: Vec<_> = self.lanes.iter().map(|lane| lane.snapshot().unwrap()).collect();
+        let snapshots = self.checkpoint(random);
         self.lanes = (0..count).map(|_| checked(&self.spec)).collect();
+        self.chains = vec![Vec::new(); count];
         for snapshot in snapshots {
             let mut shards: Vec<Shard> = snapshot.tables.iter().map(|table| table.shard).collect();
             shards.sort();

@@ -178,7 +178,8 @@ pub struct Parts {
 /// Connects the parts; state is restored, nothing runs yet.
 pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
     let names = (from.pipeline.source_names(), from.pipeline.feature_names());
-    let progress = Arc::new(Progress::new(&names.0, &names.1, from.lanes));
+    let progress = Progress::new(&names.0, &names.1, from.lanes);
+    let progress = Arc::new(progress.with_groups(&from.pipeline.group_names()));
     progress.epoch.store(from.epoch.0, Relaxed);
     let stop = Arc::new(AtomicBool::new(false));
     let (commit, messages) = mpsc::channel(queues.commit);
@@ -215,6 +216,7 @@ pub fn assemble(from: Start, queues: Queues) -> Result<Parts> {
         refreshed: HashMap::new(),
         reseed: Reseed::new(controls.clone()),
         sequence: 0,
+        given_up: false,
     };
     let committer = CommitterStart {
         pipeline: from.pipeline,

@@ -47,6 +47,12 @@ pub enum Request {
     Stop(Stop),
     /// Commit now; answered when the epoch is published.
     Checkpoint(oneshot::Sender<Result<Epoch>>),
+    /// Every current value of the features of a source goes to its store again.
+    WriteAll {
+        source: usize,
+    },
+    /// The engine cannot go on.
+    Fail(Error),
 }
 
 /// Where everything is written; away while an epoch is.
@@ -217,6 +223,11 @@ impl Committer {
                 self.asked.push(reply);
                 self.want = true;
             }
+            Event::Request(Request::WriteAll { source }) => {
+                self.from.progress.reseeds.fetch_add(1, Relaxed);
+                self.from.ingest[source].send(Control::Touch).map_err(|_| stopped())?;
+            }
+            Event::Request(Request::Fail(error)) => return Err(error),
             Event::Message(CommitMessage::Reached { source }) => {
                 self.reached.insert(source);
                 if let (Some(stop), Phase::Running) = (self.from.at_end, self.phase)
@@ -228,6 +239,10 @@ impl Committer {
             }
             Event::Message(message) => self.take(message)?,
             Event::Tick => self.want |= self.phase == Phase::Running,
+        }
+        if let Some(stores) = &self.stores {
+            let waiting = (stores.outputs.bytes() + self.held_bytes) as u64;
+            self.from.progress.buffered_bytes.store(waiting, Relaxed);
         }
         if self.pending.as_ref().is_some_and(Pending::complete)
             && let Some(complete) = self.pending.take()
@@ -366,6 +381,7 @@ impl Committer {
         self.from.progress.epoch.store(epoch.0, Relaxed);
         self.from.progress.checkpoint_at.store(clock::wall_now().0, Relaxed);
         self.from.progress.checkpoint_bytes.store(stores.chain.bytes(), Relaxed);
+        self.from.progress.checkpoint_written.store(stores.chain.newest_bytes(), Relaxed);
         tracing::debug!(epoch = epoch.0, "checkpoint committed");
         self.stores = Some(stores);
         self.held_bytes = 0;
@@ -395,7 +411,9 @@ impl Committer {
 /// Outputs staged, state and manifest durable, outputs published.
 async fn write(stores: &mut Stores, cut: saved::Cut, everything: bool) -> Result<()> {
     let prepared = stores.outputs.prepare(cut.epoch, everything).await?;
-    let carried = stores.outputs.carried();
+    let chain = &stores.chain;
+    let carried = stores.outputs.carried(|id| chain.wants_whole_rows(&cut.pipeline, id));
+    stores.chain.go_on_with(&cut.pipeline, &carried);
     let chain = stores.chain.clone();
     let draft = move || saved::draft(cut, &carried, prepared, &chain);
     let draft = tokio::task::spawn_blocking(draft).await;

@@ -211,11 +211,14 @@ impl Lane {
             if self.groups[id.group].source != source {
                 continue;
             }
-            let changes = cell.operator.changes()?.filter(|_| !whole);
+            let changes = if whole { None } else { cell.operator.changes()? };
             let adds = changes.is_some();
             let snapshot = match changes {
                 Some(changes) => changes,
-                None => cell.operator.snapshot()?,
+                None => {
+                    cell.operator.follow_changes();
+                    cell.operator.snapshot()?
+                }
             };
             states.push(CellState { id: *id, snapshot, adds });
         }
@@ -231,8 +234,13 @@ impl Lane {
         cell.operator.restore(snapshot)
     }
 
-    pub fn state_bytes(&self) -> usize {
-        self.cells.values().map(|cell| cell.operator.state_bytes()).sum()
+    /// Estimate of the bytes held, by group.
+    pub fn state_bytes(&self) -> Vec<usize> {
+        let mut bytes = vec![0; self.groups.len()];
+        for (id, cell) in &self.cells {
+            bytes[id.group] += cell.operator.state_bytes();
+        }
+        bytes
     }
 
     pub fn key_count(&self) -> usize {

@@ -30,6 +30,7 @@
 //! | `assemble` | the parts of an engine, connected |
 //! | `step` | moves the parts one at a time, for tests that choose what happens |
 //! | `lag` | how far behind its log a source is |
+//! | `memory` | stops an engine in order before it has no memory left |
 //! | `supervisor` | starts all of them, stops them in order |
 //! | `ask` | questions about many keys to the lanes |
 
@@ -41,6 +42,7 @@ pub mod exchange;
 pub mod ingest;
 pub mod lag;
 pub mod lane;
+pub mod memory;
 pub mod online;
 pub mod outputs;
 pub mod partitioning;

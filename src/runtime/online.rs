@@ -34,7 +34,7 @@ pub struct OnlineTask {
     pub progress: Arc<Progress>,
     /// Grows with every start of the engine.
     pub generation: u64,
-    /// Set when the engine stops: no more retries of a store that is down.
+    /// Set when the engine stops: a store that does not answer is given up.
     pub stopping: tokio::sync::watch::Receiver<bool>,
     /// Where failures go.
     pub commit: mpsc::WeakSender<CommitMessage>,
@@ -45,6 +45,8 @@ pub struct OnlineTask {
     pub reseed: Reseed,
     /// Writes so far.
     pub sequence: u64,
+    /// Values are dropped from here on: after the next start everything is written once more.
+    pub given_up: bool,
 }
 
 /// Fills stores from the state of the lanes.
@@ -59,6 +61,8 @@ pub struct Reseed {
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long an engine that stops waits for one batch to be written.
+const GRACE: Duration = Duration::from_secs(3);
 /// How often a quiet engine looks whether its stores still know it.
 const LOOK: Duration = Duration::from_secs(2);
 /// Between two rewrites of everything: a store that evicts what it is given would otherwise be
@@ -78,8 +82,13 @@ impl OnlineTask {
                     let Some(current) = current else { return };
                     self.put(&current).await;
                 }
-                _ = look.tick(), if !self.targets.is_empty() => {
-                    if let Err(error) = self.look().await {
+                _ = look.tick(), if !self.targets.is_empty() && !self.given_up => {
+                    let stopping = self.stopping.clone();
+                    let looked = tokio::select! {
+                        looked = self.look() => looked,
+                        () = out_of_time(stopping) => Ok(()),
+                    };
+                    if let Err(error) = looked {
                         self.fail(error).await;
                     }
                 }
@@ -99,10 +108,22 @@ impl OnlineTask {
     }
 
     async fn put(&mut self, current: &CurrentRows) {
+        if self.given_up {
+            return;
+        }
         self.sequence += 1;
         let (generation, sequence) = (self.generation, self.sequence);
         let epoch = self.progress.epoch.load(Relaxed);
-        if let Err(error) = self.write(current, Version { generation, epoch, sequence }).await {
+        let stopping = self.stopping.clone();
+        let written = tokio::select! {
+            written = self.write(current, Version { generation, epoch, sequence }) => written,
+            () = out_of_time(stopping) => {
+                tracing::warn!("a store does not answer: it gets its values at the next start");
+                self.given_up = true;
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
             self.fail(error).await;
         }
     }
@@ -160,10 +181,6 @@ impl OnlineTask {
                         return Ok(());
                     }
                     tracing::warn!(feature = %name, %error, "online store unavailable, retrying");
-                    if *self.stopping.borrow() && wait >= BACKOFF_MAX {
-                        tracing::error!(feature = %name, "its last values are not written");
-                        return Ok(());
-                    }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(BACKOFF_MAX);
                 }
@@ -193,6 +210,13 @@ impl OnlineTask {
         }
         Ok(())
     }
+}
+
+/// Returns a while after the engine has begun to stop.
+async fn out_of_time(mut stopping: tokio::sync::watch::Receiver<bool>) {
+    // Without a sender the engine is gone.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+    tokio::time::sleep(GRACE).await;
 }
 
 impl Reseed {

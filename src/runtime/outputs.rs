@@ -48,7 +48,16 @@ pub enum DeadLetters {
     Topic(DeadTopic, Vec<RecordBatch>),
 }
 
-/// Rows carried from one epoch to the next instead of being written.
+/// Rows of one output that the state of an epoch holds because no file does.
+#[derive(Debug)]
+pub struct Carried {
+    pub id: OutputId,
+    /// They come on top of those that the last epoch holds.
+    pub adds: bool,
+    pub rows: Vec<RecordBatch>,
+}
+
+/// An output whose rows are carried from one epoch to the next instead of being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutputId {
     Feature(usize),
@@ -146,13 +155,36 @@ impl Outputs {
         Ok(())
     }
 
-    /// The rows that stay for a later epoch, for the state of this one.
-    pub fn carried(&mut self) -> Vec<(OutputId, Vec<RecordBatch>)> {
+    /// The rows of one output that no file holds yet.
+    pub fn waiting(&mut self, id: OutputId) -> Vec<RecordBatch> {
+        let output = self.output(id);
+        output.map_or_else(Vec::new, |output| output.writer.carried().cloned().collect())
+    }
+
+    /// The rows that stay for a later epoch, for the state of this one: what is new, or all of
+    /// them where `whole` says so.
+    pub fn carried(&mut self, whole: impl Fn(OutputId) -> bool) -> Vec<Carried> {
         if failpoint::broken("forget carried rows") {
             return Vec::new();
         }
-        let carried = self.all().map(|(id, output)| (id, output.writer.carried()));
-        carried.filter(|(_, batches)| !batches.is_empty()).collect()
+        let carried = self.all().map(|(id, output)| {
+            let (adds, rows) = output.writer.save(whole(id));
+            Carried { id, adds, rows }
+        });
+        carried.filter(|carried| carried.adds || !carried.rows.is_empty()).collect()
+    }
+
+    /// Estimate of the bytes of the rows that wait to be written.
+    pub fn bytes(&self) -> usize {
+        let files = self.features.iter().chain(&self.archives).flatten();
+        let files = files.map(|output| output.writer.bytes());
+        let dead = self.dead.iter().map(|dead| match dead {
+            DeadLetters::Files(output) => output.writer.bytes(),
+            DeadLetters::Topic(_, waiting) => {
+                waiting.iter().map(RecordBatch::get_array_memory_size).sum()
+            }
+        });
+        files.sum::<usize>() + dead.sum::<usize>()
     }
 }
 

@@ -124,6 +124,14 @@ impl Pipeline {
         self.features.iter().map(|f| f.def.name.clone()).collect()
     }
 
+    /// The members of each state group.
+    pub fn group_names(&self) -> Vec<String> {
+        let members = |group: &LaneGroup| -> Vec<String> {
+            group.group.members.iter().map(|member| member.plan.feature.clone()).collect()
+        };
+        self.groups.iter().map(|group| members(group).join(" + ")).collect()
+    }
+
     pub fn feature(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|f| f.def.name == name)
     }

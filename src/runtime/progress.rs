@@ -186,12 +186,25 @@ pub struct FeatureProgress {
     pub current_writes: AtomicU64,
 }
 
+/// What one state group holds.
+#[derive(Debug)]
+pub struct GroupProgress {
+    /// Its members.
+    pub name: String,
+    /// By lane.
+    pub bytes: Vec<AtomicU64>,
+}
+
 /// Everything a running engine counts.
 #[derive(Debug)]
 pub struct Progress {
     pub sources: Vec<SourceProgress>,
     pub features: Vec<FeatureProgress>,
+    pub groups: Vec<GroupProgress>,
+    /// By lane.
     pub state_bytes: Vec<AtomicU64>,
+    /// Rows that wait to be written.
+    pub buffered_bytes: AtomicU64,
     pub keys: Vec<AtomicU64>,
     pub epoch: AtomicU64,
     /// Wall time (µs) of the last checkpoint; 0 = none yet.
@@ -200,6 +213,8 @@ pub struct Progress {
     pub checkpoint_us: AtomicU64,
     /// State that a restart reads (bytes).
     pub checkpoint_bytes: AtomicU64,
+    /// State that the last checkpoint wrote (bytes).
+    pub checkpoint_written: AtomicU64,
     pub online_errors: AtomicU64,
     /// How often online stores came back empty and were filled from state.
     pub reseeds: AtomicU64,
@@ -214,16 +229,42 @@ impl Progress {
                 .iter()
                 .map(|name| FeatureProgress { name: name.clone(), ..Default::default() })
                 .collect(),
+            groups: Vec::new(),
             state_bytes: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            buffered_bytes: AtomicU64::new(0),
             keys: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
             epoch: AtomicU64::new(0),
             checkpoint_at: AtomicI64::new(0),
             checkpoint_us: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(0),
+            checkpoint_written: AtomicU64::new(0),
             online_errors: AtomicU64::new(0),
             reseeds: AtomicU64::new(0),
             null_keys: AtomicU64::new(0),
         }
+    }
+
+    /// With these state groups.
+    pub fn with_groups(mut self, names: &[String]) -> Self {
+        let lanes = self.state_bytes.len();
+        let group = |name: &String| GroupProgress {
+            name: name.clone(),
+            bytes: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+        };
+        self.groups = names.iter().map(group).collect();
+        self
+    }
+
+    /// State, and rows that wait to be written.
+    pub fn held_bytes(&self) -> u64 {
+        let state: u64 = self.state_bytes.iter().map(|bytes| bytes.load(Relaxed)).sum();
+        state + self.buffered_bytes.load(Relaxed)
+    }
+
+    /// What each state group holds.
+    pub fn group_bytes(&self) -> Vec<(&str, u64)> {
+        let sum = |group: &GroupProgress| group.bytes.iter().map(|bytes| bytes.load(Relaxed)).sum();
+        self.groups.iter().map(|group| (group.name.as_str(), sum(group))).collect()
     }
 
     /// The counters of all sources together.

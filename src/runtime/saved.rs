@@ -19,7 +19,7 @@ use crate::model::time::EventTime;
 use crate::offline::writer::PreparedFile;
 use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::lane::{CellId, CellState, LaneGroup};
-use crate::runtime::outputs::OutputId;
+use crate::runtime::outputs::{Carried, OutputId};
 use crate::runtime::pipeline::Pipeline;
 use crate::source::admit::AdmissionState;
 use crate::state::overlay::overlay;
@@ -46,32 +46,51 @@ pub struct Cut {
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     parts: BTreeMap<(String, String), Vec<StateFile>>,
+    newest: u64,
 }
 
 impl Chain {
-    /// Whether the next epoch should hold all state again: nothing to add to, or what was added
-    /// has become as long or as large as what it was added to.
+    /// Whether the next epoch should hold all state of operators again: nothing to add to, or what
+    /// was added has become as long or as large as what it was added to.
     pub fn wants_whole(&self) -> bool {
         let added = |files: &Vec<StateFile>| files.iter().skip(1).map(|f| f.bytes).sum::<u64>();
         let first = |files: &Vec<StateFile>| files.first().map_or(0, |f| f.bytes);
-        self.parts.is_empty()
-            || self.parts.values().any(|files| files.len() > STATE_CHAIN_MAX)
-            || self.parts.values().map(added).sum::<u64>()
-                > self.parts.values().map(first).sum::<u64>()
+        let parts = self.parts.iter().filter(|((group, _), _)| group != CARRIED);
+        let parts: Vec<_> = parts.map(|(_, files)| files).collect();
+        let (added, first) = (parts.iter().copied().map(added), parts.iter().copied().map(first));
+        parts.is_empty()
+            || parts.iter().any(|files| files.len() > STATE_CHAIN_MAX)
+            || added.sum::<u64>() > first.sum::<u64>()
+    }
+
+    /// Whether the rows that an output carries lie in too many files to add one more.
+    pub fn wants_whole_rows(&self, pipeline: &Pipeline, id: OutputId) -> bool {
+        self.of(CARRIED, &output_name(pipeline, id)).len() > STATE_CHAIN_MAX
+    }
+
+    /// Forgets the files of rows that have been written, or are written anew.
+    pub fn go_on_with(&mut self, pipeline: &Pipeline, carried: &[Carried]) {
+        let added = carried.iter().filter(|carried| carried.adds);
+        let stays: Vec<String> = added.map(|c| output_name(pipeline, c.id)).collect();
+        self.parts.retain(|(group, part), _| group != CARRIED || stays.contains(part));
     }
 
     /// Takes the files of a new epoch; `adds`: on top of those before.
     pub fn extend(&mut self, adds: &[bool], files: Vec<StateFile>) {
         assert_eq!(adds.len(), files.len(), "one file per part");
-        // Carried rows are written anew each time.
-        let state = adds.iter().zip(files).filter(|(_, file)| file.group != CARRIED);
-        for (adds, file) in state {
+        self.newest = files.iter().map(|file| file.bytes).sum();
+        for (adds, file) in adds.iter().zip(files) {
             let part = self.parts.entry((file.group.clone(), file.part.clone())).or_default();
             if !adds {
                 part.clear();
             }
             part.push(file);
         }
+    }
+
+    /// Bytes of state that the last epoch wrote.
+    pub fn newest_bytes(&self) -> u64 {
+        self.newest
     }
 
     /// Bytes of state that a restart reads.
@@ -125,7 +144,7 @@ const CARRIED: &str = "carried";
 /// hold the others, and the state files to add to.
 pub fn draft(
     cut: Cut,
-    carried: &[(OutputId, Vec<RecordBatch>)],
+    carried: &[Carried],
     prepared: Vec<PreparedFile>,
     chain: &Chain,
 ) -> Result<Draft> {
@@ -161,16 +180,22 @@ pub fn draft(
         let bytes = state_file::encode(snapshot)?;
         draft.state.push(StateDraft { group, part, bytes, adds: *adds });
     }
-    for (id, batches) in carried {
+    for Carried { id, adds, rows } in carried {
+        let part = output_name(pipeline, *id);
+        if *adds {
+            draft.kept.extend_from_slice(chain.of(CARRIED, &part));
+        }
+        if rows.is_empty() {
+            continue;
+        }
         let table = |rows: &RecordBatch| SnapshotTable {
             name: "rows",
             shard: Shard::KeyGroup(0),
             rows: rows.clone(),
         };
-        let tables = batches.iter().map(table).collect();
-        let bytes = state_file::encode(&Snapshot { format: 1, watermark: None, tables })?;
-        let part = output_name(pipeline, *id);
-        draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes, adds: false });
+        let tables = rows.iter().map(table).collect();
+        let bytes = state_file::encode(&Snapshot { format: 1, tables, ..Snapshot::default() })?;
+        draft.state.push(StateDraft { group: CARRIED.to_owned(), part, bytes, adds: *adds });
     }
     Ok(draft)
 }
@@ -347,7 +372,7 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
     let mut restored = Restored::default();
     let names: Vec<String> = pipeline.groups.iter().map(group_name).collect();
     check_groups(&recovered.manifest, pipeline, &names)?;
-    let mut cells: BTreeMap<(CellId, &str), Snapshot> = BTreeMap::new();
+    let mut cells: BTreeMap<(CellId, &str), Vec<Snapshot>> = BTreeMap::new();
     for file in &recovered.manifest.state {
         if file.group == CARRIED {
             let Some(id) = output_id(pipeline, &file.part) else { continue };
@@ -360,15 +385,12 @@ pub async fn restore(recovered: &Recovered, pipeline: &Pipeline) -> Result<Resto
         let partition = partition
             .ok_or_else(|| Error::data(format!("{}: unknown part '{}'", file.path, file.part)))?;
         let snapshot = state_file::decode(&recovered.state(file).await?)?;
-        let cell = (CellId { group, partition }, file.part.as_str());
         // Files of one part lie over each other in the order of the manifest.
-        let snapshot = match cells.remove(&cell) {
-            Some(older) => overlay(older, snapshot)?,
-            None => snapshot,
-        };
-        cells.insert(cell, snapshot);
+        cells.entry((CellId { group, partition }, &file.part)).or_default().push(snapshot);
     }
-    restored.cells = cells.into_iter().map(|((id, _), snapshot)| (id, snapshot)).collect();
+    for ((id, _), parts) in cells {
+        restored.cells.push((id, overlay(parts)?));
+    }
     Ok(restored)
 }
 

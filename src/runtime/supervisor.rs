@@ -17,6 +17,7 @@ use crate::runtime::assemble::{Parts, QUEUES, Start, assemble};
 use crate::runtime::committer::{Request, Stop};
 use crate::runtime::exchange::{group_of, lane_of};
 use crate::runtime::lane::CellId;
+use crate::runtime::memory::{self, Budget};
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
 use crate::runtime::task::Question;
@@ -42,12 +43,13 @@ struct Ends {
     committer: tokio::task::JoinHandle<Result<Epoch>>,
 }
 
-/// Starts an engine on the current Tokio runtime.
-pub fn start(from: Start) -> Result<Running> {
+/// Starts an engine on the current Tokio runtime, to hold no more than `budget`.
+pub fn start(from: Start, budget: Budget) -> Result<Running> {
     let (pipeline, interval) = (from.pipeline.clone(), from.checkpoint_interval);
     let parts = assemble(from, QUEUES)?;
     let Parts { ingest, lanes, committer, online, messages, progress, .. } = parts;
     let (requests, requested) = mpsc::channel(8);
+    tokio::spawn(memory::watch(budget, progress.clone(), requests.downgrade()));
     let (mut lane_threads, mut sources) = (Vec::new(), Vec::new());
     for task in lanes {
         let thread = std::thread::Builder::new().name(format!("lane-{}", task.index));
@@ -75,8 +77,12 @@ pub fn start(from: Start) -> Result<Running> {
 }
 
 impl Running {
-    /// Begins to stop; `wait` tells when it is done.
+    /// Begins to stop; `wait` tells when it is done. A store that does not answer is given up:
+    /// what it misses is written after the next start.
     pub async fn stop(&self, how: Stop) -> Result<()> {
+        if how == Stop::Checkpoint {
+            self.stopping.send_replace(true);
+        }
         // The engine may have stopped by itself meanwhile.
         let _ = self.requests.send(Request::Stop(how)).await;
         Ok(())
@@ -87,6 +93,12 @@ impl Running {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Checkpoint(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Begins to write every current value of a feature, and of those that read its source.
+    pub async fn write_all(&self, feature: usize) -> Result<()> {
+        let source = self.pipeline.features[feature].source;
+        self.requests.send(Request::WriteAll { source }).await.map_err(|_| gone())
     }
 
     /// Whether the engine has stopped, or is about to, by itself or by a failure.

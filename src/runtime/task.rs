@@ -299,7 +299,12 @@ impl LaneTask {
     }
 
     fn publish_sizes(&self) {
-        self.progress.state_bytes[self.index].store(self.lane.state_bytes() as u64, Relaxed);
+        let bytes = self.lane.state_bytes();
+        for (group, bytes) in self.progress.groups.iter().zip(&bytes) {
+            group.bytes[self.index].store(*bytes as u64, Relaxed);
+        }
+        let all = bytes.iter().sum::<usize>() as u64;
+        self.progress.state_bytes[self.index].store(all, Relaxed);
         self.progress.keys[self.index].store(self.lane.key_count() as u64, Relaxed);
     }
 }

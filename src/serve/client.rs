@@ -78,6 +78,12 @@ pub async fn define(
     Ok(done.map(str::to_owned).collect())
 }
 
+/// Has every current value of a feature written to its online store.
+pub async fn rebuild(engine: &EngineInfo, feature: &str) -> Result<()> {
+    let path = format!("/online/{}/rebuild", utf8_percent_encode(feature, ENCODED));
+    send(engine, Request::post(path), Body::from("{}"), TIMEOUT).await.map(|_| ())
+}
+
 fn submission(statements: &str) -> Body {
     Body::from(serde_json::json!({ "sql": statements }).to_string())
 }

@@ -183,6 +183,9 @@ pub trait Engine: Send + Sync + 'static {
         desired: Option<Desired>,
     ) -> Result<Vec<String>>;
 
+    /// Begins to write every current value of a feature to its online store.
+    async fn rebuild(&self, feature: &str) -> Result<()>;
+
     /// What `skewless status` prints.
     fn status(&self) -> serde_json::Value;
 

@@ -123,6 +123,13 @@ impl Engine for Fixture {
         Ok(statements.iter().map(line).collect())
     }
 
+    async fn rebuild(&self, feature: &str) -> Result<()> {
+        match feature {
+            "pair" => Ok(()),
+            _ => Err(Error::usage(format!("'{feature}' has no online store"))),
+        }
+    }
+
     fn status(&self) -> serde_json::Value {
         serde_json::json!({ "features": self.features() })
     }

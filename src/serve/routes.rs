@@ -82,10 +82,11 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(metrics))
         .route("/get-online-features", post(online_features))
         .route("/sql", post(submission))
+        .route("/online/{feature}/rebuild", post(rebuild))
         .fallback(|request: Request| async move {
             let what = format!("no such path: {}", shown(request.uri().path()));
             let hint = "GET /features/{feature}/{key}, /health, /ready, /status or /metrics; \
-                        POST /get-online-features or /sql";
+                        POST /get-online-features, /sql or /online/{feature}/rebuild";
             failed(StatusCode::NOT_FOUND, &Error::usage(what).with_hint(hint))
         })
         .method_not_allowed_fallback(|request: Request| async move {
@@ -323,6 +324,24 @@ async fn submission(State(service): State<Shared>, request: Request) -> Response
     let limit = if defines { DEFINE_TIMEOUT } else { SQL_TIMEOUT };
     match within(limit, sql::as_json(engine, &submitted)).await {
         Ok(body) => ok(body),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn rebuild(
+    State(service): State<Shared>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(response) = unauthorized(&service, &headers, Right::Admin) {
+        return response;
+    }
+    let Path(feature) = match path {
+        Ok(path) => path,
+        Err(rejection) => return refused(&Error::usage(rejection.body_text())),
+    };
+    match within(ANSWER_TIMEOUT, service.engine.rebuild(&feature)).await {
+        Ok(()) => ok("{\"status\":\"begun\"}".to_owned()),
         Err(error) => refused(&error),
     }
 }

@@ -26,11 +26,11 @@ pub fn interval_months(expr: &Expr) -> Option<i64> {
         }
     };
     let number: i64 = number.parse().ok()?;
-    Some(number.checked_mul(match calendar_word(&unit)? {
+    number.checked_mul(match calendar_word(&unit)? {
         "months" => 1,
         "quarters" => 3,
         _ => 12,
-    })?)
+    })
 }
 
 /// `INTERVAL 'n' MONTH`.

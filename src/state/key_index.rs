@@ -280,6 +280,12 @@ impl KeyIndex {
     /// All slots held, by shard, in an order that depends on the keys only.
     pub fn sorted(&self) -> Vec<u32> {
         let mut slots: Vec<u32> = self.table.iter().map(|held| held.slot).collect();
+        self.sort(&mut slots);
+        slots
+    }
+
+    /// Sorts slots held by shard, in an order that depends on the keys only.
+    pub fn sort(&self, slots: &mut [u32]) {
         slots.sort_unstable_by(|a, b| {
             let (left, right) = (self.hashes[*a as usize], self.hashes[*b as usize]);
             left.cmp(&right).then_with(|| match &self.keys {
@@ -287,7 +293,6 @@ impl KeyIndex {
                 Keys::Bytes(keys) => keys[*a as usize].cmp(&keys[*b as usize]),
             })
         });
-        slots
     }
 
     /// Keys held.

@@ -3,7 +3,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `snapshot` | [`snapshot::Snapshot`]: state as Arrow tables |
-//! | `overlay` | [`overlay::overlay`]: what changed over an older snapshot |
+//! | `changes` | [`changes::Changes`]: which keys changed since state was taken |
+//! | `overlay` | [`overlay::overlay`]: a chain of changes over a whole snapshot |
 //! | `key_index` | [`key_index::KeyIndex`]: entity keys to dense slots and back |
 //! | `key_column` | canonical key bytes back to arrays |
 //! | `intern` | [`intern::Interner`]: byte strings that rows refer to by number |
@@ -12,6 +13,7 @@
 //! | `timer` | [`timer::Timer`]: which keys are due |
 
 pub mod buffer;
+pub mod changes;
 pub mod intern;
 mod key_column;
 pub mod key_index;

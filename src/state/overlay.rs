@@ -1,111 +1,149 @@
-//! Puts a snapshot of what changed over an older one: keys of the newer replace those of the
-//! older with everything that belongs to them. Called when state is restored from a chain of
-//! files; knows the layout that all operators share ([`super::snapshot`]), not what is in it.
+//! Puts what changed over an older snapshot: keys of a newer part replace those of the older ones
+//! with everything that belongs to them, and removed keys go. Called when state is restored from
+//! a chain of files; knows the layout that all operators share ([`super::snapshot`]), not what is
+//! in it. A chain is gone through once, so its length costs nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat, concat_batches, filter_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::UInt32Type;
 
 use crate::error::{Error, Result};
 use crate::model::key::{Shard, write_key};
-use crate::state::snapshot::{KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
+use crate::state::snapshot::{
+    GONE_TABLE, KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable, THEN_PREFIX,
+};
 
-/// `newer` over `older`.
+/// The tables of one shard and operator in one part.
+type Tables<'a> = BTreeMap<&'static str, &'a RecordBatch>;
+
+/// A whole snapshot and the changes after it, oldest first, as one snapshot.
 ///
 /// # Errors
 /// `Data` for layouts that do not fit each other.
-pub fn overlay(older: Snapshot, newer: Snapshot) -> Result<Snapshot> {
-    if older.format != newer.format {
+pub fn overlay(parts: Vec<Snapshot>) -> Result<Snapshot> {
+    let Some(newest) = parts.last() else { return Ok(Snapshot::default()) };
+    if parts.len() == 1 {
+        return Ok(parts.into_iter().next().unwrap_or_default());
+    }
+    if parts.iter().any(|part| part.format != newest.format) {
         return Err(Error::data("two parts of one state have different formats"));
     }
-    let mut tables = Vec::new();
-    let mut shards: Vec<Shard> = Vec::new();
-    for table in older.tables.iter().chain(&newer.tables) {
-        if !shards.contains(&table.shard) {
-            shards.push(table.shard);
+    let mut shards: BTreeMap<(Shard, bool), Vec<Tables>> = BTreeMap::new();
+    let mut names: BTreeMap<(bool, &str), &'static str> = BTreeMap::new();
+    for part in &parts {
+        let mut fresh: HashSet<(Shard, bool)> = HashSet::new();
+        for table in &part.tables {
+            let second = table.name.strip_prefix(THEN_PREFIX);
+            let (then, name) = (second.is_some(), second.unwrap_or(table.name));
+            names.insert((then, name), table.name);
+            let of = shards.entry((table.shard, then)).or_default();
+            if fresh.insert((table.shard, then)) {
+                of.push(Tables::new());
+            }
+            if let Some(tables) = of.last_mut() {
+                tables.insert(name, &table.rows);
+            }
         }
     }
-    shards.sort();
-    for shard in shards {
-        let of = |snapshot: &Snapshot| -> Vec<SnapshotTable> {
-            snapshot.tables.iter().filter(|t| t.shard == shard).cloned().collect()
-        };
-        tables.extend(merge(of(&older), of(&newer))?);
+    let mut tables = Vec::new();
+    for ((shard, then), parts) in shards {
+        for (name, rows) in merge(&parts)? {
+            let name = names.get(&(then, name)).copied().unwrap_or(name);
+            tables.push(SnapshotTable { name, shard, rows });
+        }
     }
-    Ok(Snapshot { format: newer.format, watermark: newer.watermark, tables })
+    let globals = newest.globals.clone();
+    Ok(Snapshot { format: newest.format, watermark: newest.watermark, globals, tables })
 }
 
-/// The tables of one shard.
-fn merge(older: Vec<SnapshotTable>, newer: Vec<SnapshotTable>) -> Result<Vec<SnapshotTable>> {
-    if newer.is_empty() || older.is_empty() {
-        return Ok(if newer.is_empty() { older } else { newer });
+/// The tables of one shard, [`KEYS_TABLE`] first; none if no key is left.
+fn merge(parts: &[Tables]) -> Result<Vec<(&'static str, RecordBatch)>> {
+    let held = newest_only(parts)?;
+    let mut merged: BTreeMap<&'static str, Vec<RecordBatch>> = BTreeMap::new();
+    let mut before = 0;
+    for (part, held) in parts.iter().zip(held) {
+        let Some(held) = held else { continue };
+        // Numbers of this part's keys among all that stay.
+        let mut numbers = Vec::with_capacity(held.len());
+        for held in &held {
+            numbers.push(held.then_some(before));
+            before += u32::from(*held);
+        }
+        for (name, rows) in part.iter().filter(|(name, _)| **name != GONE_TABLE) {
+            let rows = match *name {
+                KEYS_TABLE => filter_record_batch(rows, &BooleanArray::from(held.clone()))?,
+                _ => owned(rows, &numbers)?,
+            };
+            merged.entry(name).or_default().push(rows);
+        }
     }
-    let keys = |tables: &[SnapshotTable]| -> Result<RecordBatch> {
-        let found = tables.iter().find(|table| table.name == KEYS_TABLE);
-        found.map(|table| table.rows.clone()).ok_or_else(|| Error::data("state without keys"))
-    };
-    let (old_keys, new_keys) = (keys(&older)?, keys(&newer)?);
-    let replaced: HashSet<Vec<u8>> = key_bytes(&new_keys)?.into_iter().collect();
-    let stays: Vec<bool> =
-        key_bytes(&old_keys)?.iter().map(|key| !replaced.contains(key)).collect();
-    // Numbers of the old keys among those that stay; the new ones come after them.
-    let mut number = 0;
-    let numbers: Vec<Option<u32>> = stays
-        .iter()
-        .map(|stays| {
-            let own = stays.then_some(number);
-            number += u32::from(*stays);
-            own
-        })
-        .collect();
-    let mut merged = Vec::with_capacity(newer.len());
-    for table in newer {
-        let old = older.iter().find(|old| old.name == table.name);
-        let Some(old) = old else { return Err(Error::data("state without a table")) };
-        let rows = if table.name == KEYS_TABLE {
-            let old = filter_record_batch(&old.rows, &BooleanArray::from(stays.clone()))?;
-            concat_batches(&table.rows.schema(), [&old, &table.rows])?
-        } else if table.rows.schema_ref().column_with_name(OWNER_COLUMN).is_some() {
-            owned(&old.rows, &table.rows, &numbers, number)?
-        } else {
-            table.rows
-        };
-        merged.push(SnapshotTable { rows, ..table });
+    if before == 0 {
+        return Ok(Vec::new());
     }
-    Ok(merged)
+    let pieces = merged.get(KEYS_TABLE).map_or(0, Vec::len);
+    let mut tables = Vec::with_capacity(merged.len());
+    for (name, rows) in merged {
+        if rows.len() != pieces || rows.iter().any(|part| part.schema() != rows[0].schema()) {
+            return Err(Error::data("two parts of one state have different tables"));
+        }
+        tables.push((name, concat_batches(&rows[0].schema(), &rows)?));
+    }
+    tables.sort_by_key(|(name, _)| *name != KEYS_TABLE);
+    Ok(tables)
 }
 
-/// Canonical bytes of every key of a keys table: its columns `k0`, `k1`, ….
-fn key_bytes(keys: &RecordBatch) -> Result<Vec<Vec<u8>>> {
+/// Of each part, which of its keys no newer part holds or removes; `None` for a part without
+/// keys.
+fn newest_only(parts: &[Tables]) -> Result<Vec<Option<Vec<bool>>>> {
+    let mut newer: HashSet<Vec<u8>> = HashSet::new();
+    let mut all = Vec::with_capacity(parts.len());
+    for (i, part) in parts.iter().enumerate().rev() {
+        let Some(keys) = part.get(KEYS_TABLE) else {
+            if part.keys().any(|name| *name != GONE_TABLE) {
+                return Err(Error::data("state without keys"));
+            }
+            all.push(None);
+            each_key(part.get(GONE_TABLE).copied(), |key| newer.extend([key.to_vec()]))?;
+            continue;
+        };
+        let mut held = Vec::with_capacity(keys.num_rows());
+        each_key(Some(keys), |key| held.push(!newer.contains(key)))?;
+        all.push(Some(held));
+        if i > 0 {
+            let tables = [Some(*keys), part.get(GONE_TABLE).copied()];
+            for keys in tables {
+                each_key(keys, |key| newer.extend([key.to_vec()]))?;
+            }
+        }
+    }
+    all.reverse();
+    Ok(all)
+}
+
+/// The canonical bytes of every key of a table: its columns `k0`, `k1`, ….
+fn each_key(keys: Option<&RecordBatch>, mut take: impl FnMut(&[u8])) -> Result<()> {
+    let Some(keys) = keys else { return Ok(()) };
     let mut columns: Vec<ArrayRef> = Vec::new();
     while let Some(column) = keys.column_by_name(&format!("k{}", columns.len())) {
         columns.push(column.clone());
     }
-    let mut all = Vec::with_capacity(keys.num_rows());
+    let mut bytes = Vec::new();
     for row in 0..keys.num_rows() {
-        let mut bytes = Vec::new();
+        bytes.clear();
         write_key(&columns, row, &mut bytes)?;
-        all.push(bytes);
+        take(&bytes);
     }
-    Ok(all)
+    Ok(())
 }
 
-/// Rows that belong to keys by number: the old ones of keys that stay, renumbered, then the new.
-fn owned(
-    old: &RecordBatch,
-    new: &RecordBatch,
-    numbers: &[Option<u32>],
-    shift: u32,
-) -> Result<RecordBatch> {
+/// Of rows that belong to keys by number, those of keys that stay, renumbered.
+fn owned(rows: &RecordBatch, numbers: &[Option<u32>]) -> Result<RecordBatch> {
     let wrong = || Error::data("state with rows of keys that it does not hold");
-    let index = new.schema_ref().index_of(OWNER_COLUMN)?;
-    let owner_column = old.column_by_name(OWNER_COLUMN);
-    let owners = owner_column.and_then(|column| column.as_primitive_opt::<UInt32Type>());
-    let (Some(owners), true) = (owners, old.num_columns() == new.num_columns()) else {
-        return Err(Error::data("two parts of one state have different tables"));
-    };
+    let index = rows.schema_ref().index_of(OWNER_COLUMN).map_err(|_| wrong())?;
+    let owners = rows.column(index).as_primitive_opt::<UInt32Type>().ok_or_else(wrong)?;
     let mut kept = Vec::with_capacity(owners.len());
     let mut renumbered = Vec::with_capacity(owners.len());
     for owner in owners.values() {
@@ -113,24 +151,14 @@ fn owned(
         kept.push(number.is_some());
         renumbered.extend(number);
     }
-    let old = filter_record_batch(old, &BooleanArray::from(kept))?;
-    let theirs = new.column(index).as_primitive_opt::<UInt32Type>().ok_or_else(wrong)?;
-    renumbered.extend(theirs.values().iter().map(|owner| owner + shift));
-    let mut columns = Vec::with_capacity(new.num_columns());
-    for (i, column) in new.columns().iter().enumerate() {
-        columns.push(if i == index {
-            std::sync::Arc::new(UInt32Array::from(std::mem::take(&mut renumbered))) as ArrayRef
-        } else {
-            concat(&[old.column(i).as_ref(), column.as_ref()])?
-        });
-    }
-    Ok(RecordBatch::try_new(new.schema(), columns)?)
+    let rows = filter_record_batch(rows, &BooleanArray::from(kept))?;
+    let mut columns = rows.columns().to_vec();
+    columns[index] = Arc::new(UInt32Array::from(renumbered));
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
@@ -138,70 +166,102 @@ mod tests {
     use super::*;
 
     /// Keys with the numbers that belong to each.
-    type Model = std::collections::BTreeMap<i64, Vec<i64>>;
+    type Model = BTreeMap<i64, Vec<i64>>;
 
-    fn snapshot(model: &Model, horizon: i64) -> Snapshot {
-        if model.is_empty() {
-            return Snapshot { format: 1, watermark: Some(horizon), tables: Vec::new() };
+    /// Keys below 4 and the others lie in two shards.
+    fn shard(key: i64) -> Shard {
+        Shard::KeyGroup(u8::from(key >= 4))
+    }
+
+    fn snapshot(model: &Model, gone: &[i64], watermark: i64) -> Snapshot {
+        let mut tables = Vec::new();
+        for of in [Shard::KeyGroup(0), Shard::KeyGroup(1)] {
+            let mut table = |name, columns: Vec<(&str, ArrayRef)>| {
+                let rows = RecordBatch::try_from_iter(columns).unwrap();
+                tables.push(SnapshotTable { name, shard: of, rows });
+            };
+            let held = || model.iter().filter(|(key, _)| shard(**key) == of);
+            let ints = |all: Vec<i64>| Arc::new(Int64Array::from(all)) as ArrayRef;
+            if held().count() > 0 {
+                let keys = ints(held().map(|(key, _)| *key).collect());
+                let texts = held().map(|(_, values)| format!("{values:?}"));
+                let texts = Arc::new(StringArray::from_iter_values(texts)) as ArrayRef;
+                table(KEYS_TABLE, vec![("k0", keys), ("name", texts)]);
+                let owners = held().enumerate();
+                let owners = owners.flat_map(|(i, (_, all))| vec![i as u32; all.len()]);
+                let owners = Arc::new(UInt32Array::from_iter_values(owners)) as ArrayRef;
+                let values = ints(held().flat_map(|(_, values)| values.clone()).collect());
+                table("rows", vec![(OWNER_COLUMN, owners), ("v0", values)]);
+            }
+            let gone: Vec<i64> = gone.iter().copied().filter(|key| shard(*key) == of).collect();
+            if !gone.is_empty() {
+                table(GONE_TABLE, vec![("k0", ints(gone))]);
+            }
         }
-        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(model.keys().copied()));
-        let names: ArrayRef =
-            Arc::new(StringArray::from_iter_values(model.values().map(|v| format!("{v:?}"))));
-        let owners = model.values().enumerate();
-        let owners = owners.flat_map(|(i, all)| std::iter::repeat_n(i as u32, all.len()));
-        let owners: ArrayRef = Arc::new(UInt32Array::from_iter_values(owners));
-        let values: ArrayRef =
-            Arc::new(Int64Array::from_iter_values(model.values().flatten().copied()));
-        let horizon_column: ArrayRef = Arc::new(Int64Array::from(vec![horizon]));
-        let table = |name, columns: Vec<(&str, ArrayRef)>| SnapshotTable {
-            name,
-            shard: Shard::KeyGroup(7),
-            rows: RecordBatch::try_from_iter(columns).unwrap(),
-        };
-        Snapshot {
-            format: 1,
-            watermark: Some(horizon),
-            tables: vec![
-                table(KEYS_TABLE, vec![("k0", keys), ("name", names)]),
-                table("rows", vec![(OWNER_COLUMN, owners), ("v0", values)]),
-                table("horizon", vec![("_horizon", horizon_column)]),
-            ],
-        }
+        let globals = BTreeMap::from([("horizon".to_owned(), watermark)]);
+        Snapshot { format: 1, watermark: Some(watermark), globals, tables }
     }
 
     fn model(snapshot: &Snapshot) -> Model {
         let mut model = Model::new();
-        let Some(keys) = snapshot.tables.first() else { return model };
-        let (rows, keys) = (&snapshot.tables[1].rows, &keys.rows);
-        let keys = keys.column(0).as_primitive::<Int64Type>().values();
-        keys.iter().for_each(|key| assert!(model.insert(*key, Vec::new()).is_none()));
-        let owners = rows.column(0).as_primitive::<UInt32Type>().values();
-        let values = rows.column(1).as_primitive::<Int64Type>().values();
-        for (owner, value) in owners.iter().zip(values) {
-            model.get_mut(&keys[*owner as usize]).unwrap().push(*value);
+        for pair in snapshot.tables.chunks(2) {
+            assert_eq!((pair[0].name, pair[1].name), (KEYS_TABLE, "rows"));
+            let keys = pair[0].rows.column(0).as_primitive::<Int64Type>().values();
+            for key in keys {
+                assert!(model.insert(*key, Vec::new()).is_none(), "key {key} twice");
+                assert_eq!(shard(*key), pair[0].shard);
+            }
+            let owners = pair[1].rows.column(0).as_primitive::<UInt32Type>().values();
+            let values = pair[1].rows.column(1).as_primitive::<Int64Type>().values();
+            for (owner, value) in owners.iter().zip(values) {
+                model.get_mut(&keys[*owner as usize]).unwrap().push(*value);
+            }
         }
         model
     }
 
     fn models() -> impl Strategy<Value = Model> {
-        prop::collection::btree_map(0i64..8, prop::collection::vec(0i64..99, 0..4), 0..8)
+        prop::collection::btree_map(0i64..8, prop::collection::vec(0i64..99, 0..4), 0..6)
+    }
+
+    fn gone() -> impl Strategy<Value = Vec<i64>> {
+        prop::collection::vec(0i64..8, 0..3)
     }
 
     proptest! {
         #[test]
-        fn keys_of_the_newer_replace_those_of_the_older_with_all_they_have(
-            old in models(),
-            new in models(),
+        fn the_newest_of_each_key_stays_with_all_it_has(
+            base in models(),
+            changes in prop::collection::vec((models(), gone()), 0..5),
         ) {
-            let merged = overlay(snapshot(&old, 1), snapshot(&new, 2)).unwrap();
-            let mut expected = old;
-            expected.extend(new.clone());
-            prop_assert_eq!(model(&merged), expected);
-            prop_assert_eq!(merged.watermark, Some(2));
-            if !new.is_empty() {
-                let horizon = merged.tables[2].rows.column(0).as_primitive::<Int64Type>();
-                prop_assert_eq!(horizon.values().to_vec(), vec![2]);
+            let mut parts = vec![snapshot(&base, &[], 1)];
+            let mut expected = base;
+            for (i, (held, gone)) in changes.iter().enumerate() {
+                parts.push(snapshot(held, gone, i as i64 + 2));
+                gone.iter().for_each(|key| drop(expected.remove(key)));
+                // A key that was removed and came back is in both.
+                expected.extend(held.clone());
             }
+            let merged = overlay(parts).unwrap();
+            prop_assert_eq!(model(&merged), expected);
+            prop_assert_eq!(merged.watermark, Some(changes.len() as i64 + 1));
+            prop_assert_eq!(merged.globals["horizon"], changes.len() as i64 + 1);
         }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let one = || snapshot(&Model::from([(1, vec![2])]), &[], 1);
+        let refused = |broken: Snapshot| overlay(vec![one(), broken]).unwrap_err().to_string();
+        assert!(refused(Snapshot { format: 2, ..one() }).contains("different formats"));
+        let mut broken = one();
+        broken.tables.truncate(1);
+        assert!(refused(broken).contains("different tables"));
+        let mut broken = one();
+        broken.tables.remove(0);
+        assert!(refused(broken).contains("without keys"));
+        let mut broken = one();
+        broken.tables[0].rows = broken.tables[0].rows.slice(0, 0);
+        assert!(refused(broken).contains("does not hold"));
     }
 }

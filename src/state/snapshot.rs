@@ -1,12 +1,21 @@
 //! What an operator keeps, as Arrow tables, and its bytes (Arrow IPC). Restored by `operator`,
 //! stored by `checkpoint`.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 
 use crate::model::key::Shard;
 
 /// The table of the keys of a shard: the key columns first, then what belongs to the key itself.
 pub const KEYS_TABLE: &str = "keys";
+
+/// Of what changed: the key columns of keys that are held no more.
+pub const GONE_TABLE: &str = "gone";
+
+/// Before the names of the tables of a second operator in the state of a chain: they have keys of
+/// their own.
+pub const THEN_PREFIX: &str = "then_";
 
 /// In tables of rows that belong to keys: the number of the key's row in [`KEYS_TABLE`].
 pub const OWNER_COLUMN: &str = "_key";
@@ -28,5 +37,7 @@ pub struct Snapshot {
     pub format: u32,
     /// The watermark up to which final rows were emitted.
     pub watermark: Option<i64>,
+    /// Numbers of the operator that belong to no key, by name.
+    pub globals: BTreeMap<String, i64>,
     pub tables: Vec<SnapshotTable>,
 }

@@ -1,6 +1,6 @@
-//! A bad network between a Kafka client and its broker: passes everything on, or refuses, cuts,
-//! tears frames in two and delays. The broker tells clients its own address; the proxy replaces
-//! it, so that they stay with the proxy.
+//! A bad network between a client and a server: passes everything on, or refuses, cuts, delays and
+//! swallows. Before a Kafka broker it also tears frames in two; the broker tells clients its own
+//! address, which the proxy replaces, so that they stay with the proxy.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,6 +17,8 @@ struct State {
     /// Answers to pass on before one is torn in two; 0 = none is.
     tear_after: AtomicUsize,
     delay_ms: AtomicU64,
+    /// Answers go nowhere, and connections stay open.
+    swallow: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
 }
@@ -30,6 +32,15 @@ pub struct Proxy {
 impl Proxy {
     /// Before the broker at `host:port`, an IPv4 address.
     pub fn before(broker: &str) -> Self {
+        Self::start(broker, true)
+    }
+
+    /// Before any other server.
+    pub fn plain(server: &str) -> Self {
+        Self::start(server, false)
+    }
+
+    fn start(broker: &str, kafka: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
@@ -47,10 +58,18 @@ impl Proxy {
                 let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 std::thread::spawn(move || copy(up, down));
                 let shared = shared.clone();
-                std::thread::spawn(move || answers(server, client, &swap, &shared));
+                std::thread::spawn(move || match kafka {
+                    true => answers(server, client, &swap, &shared),
+                    false => pass(server, client, &shared),
+                });
             }
         });
         Self { address: format!("127.0.0.1:{port}"), state }
+    }
+
+    /// From now on a black hole: it takes everything and answers nothing.
+    pub fn hold(&self) {
+        self.state.swallow.store(true, SeqCst);
     }
 
     /// No new connections, and none of the old ones.
@@ -89,6 +108,20 @@ impl Proxy {
 
 fn copy(mut from: TcpStream, mut to: TcpStream) {
     let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Passes answers on as they come.
+fn pass(mut from: TcpStream, mut to: TcpStream, state: &State) {
+    let mut bytes = [0; 4096];
+    while let Ok(length) = from.read(&mut bytes)
+        && length > 0
+    {
+        if !state.swallow.load(SeqCst) && to.write_all(&bytes[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
 

@@ -172,6 +172,40 @@ async fn dying_at_every_step_and_again_while_recovering_loses_and_repeats_nothin
 }
 
 #[tokio::test]
+async fn an_engine_that_was_overtaken_leaves_the_files_of_its_successor_alone() {
+    let world = World::on_disk();
+    let mut sleeper = world.open(None);
+    run_to(&world, &mut sleeper, 4).await.unwrap();
+    // The sleeper has begun epoch 5, and is about to commit it: recovery removes nothing.
+    let begun = "state-0000000005-g1/of-the-sleeper.state";
+    world.checkpoints.files().put(begun, "state".into()).await.unwrap();
+    let mut successor = world.open(None);
+    let found = successor.latest().await.unwrap().unwrap();
+    assert_eq!(found.epoch(), Epoch(4));
+    assert!(world.checkpoints.files().length(begun).await.unwrap().is_some());
+    let draft = |generation, bytes: &'static str| Draft {
+        epoch: Epoch(5),
+        generation,
+        state: vec![StateDraft {
+            group: "g".to_owned(),
+            part: "lane-0".to_owned(),
+            bytes: bytes.into(),
+            adds: false,
+        }],
+        ..Draft::default()
+    };
+    successor.commit(draft(2, "the successor's")).await.unwrap();
+    let error = sleeper.commit(draft(1, "the sleeper's")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced);
+    let found = world.open(None).latest().await.unwrap().unwrap();
+    assert_eq!((found.epoch(), found.warnings.len()), (Epoch(5), 0));
+    let bytes = found.state(&found.manifest.state[0]).await.unwrap();
+    assert_eq!(bytes, "the successor's");
+    // Now that it cannot be committed any more, what was begun has gone.
+    assert!(world.checkpoints.files().length(begun).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn an_engine_that_slept_while_its_epoch_was_collected_cannot_commit_it_again() {
     let world = World::in_memory();
     let mut sleeper = world.open(None);
@@ -190,7 +224,7 @@ async fn the_last_three_are_kept_and_nothing_else() {
     let listed = world.checkpoints.files().list("").await.unwrap();
     let names: Vec<_> = listed.iter().map(|file| file.path.as_str()).collect();
     let state = |epoch| {
-        format!("state-000000000{epoch}/SELECT%20a%20%2F%2A%20%22x%22%20%2A%2F-lane-0.state")
+        format!("state-000000000{epoch}-g1/SELECT%20a%20%2F%2A%20%22x%22%20%2A%2F-lane-0.state")
     };
     assert_eq!(
         names,
@@ -230,14 +264,14 @@ async fn damaged_state_is_passed_over_only_when_nothing_of_its_epoch_is_visible(
     // Epoch 5 has published: going back would repeat its rows.
     let world = World::on_disk();
     run_to(&world, &mut world.open(None), 5).await.unwrap();
-    let path = world.checkpoints.files().list("state-0000000005").await.unwrap()[0].path.clone();
+    let path = world.checkpoints.files().list("state-0000000005-g1").await.unwrap()[0].path.clone();
     world.damage(&path, |bytes| bytes[0] ^= 1).await;
     let error = world.open(None).latest().await.unwrap_err();
     assert!(error.message().contains("twice"), "{error}");
     // Epoch 6 writes nothing: epoch 5 can be taken, and the rows come once.
     let world = World::on_disk();
     run_to(&world, &mut world.open(None), 6).await.unwrap();
-    let path = world.checkpoints.files().list("state-0000000006").await.unwrap()[0].path.clone();
+    let path = world.checkpoints.files().list("state-0000000006-g1").await.unwrap()[0].path.clone();
     for change in [0, 1, 2] {
         world
             .damage(&path, |bytes| match change {
@@ -264,7 +298,7 @@ async fn a_swapped_manifest_and_a_missing_state_file_are_detected() {
     assert!(error.message().contains("is the manifest of 4"), "{error}");
     let world = World::on_disk();
     run_to(&world, &mut world.open(None), 5).await.unwrap();
-    let path = world.checkpoints.files().list("state-0000000005").await.unwrap()[0].path.clone();
+    let path = world.checkpoints.files().list("state-0000000005-g1").await.unwrap()[0].path.clone();
     world.checkpoints.files().delete(&path).await.unwrap();
     let error = world.open(None).latest().await.unwrap_err();
     assert!(error.message().contains("is gone"), "{error}");

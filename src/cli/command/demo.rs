@@ -32,8 +32,12 @@ pub async fn run(
     let directory = home.home.join("demo");
     make_directory(&directory)?;
     // The demo needs no server, whatever the environment names.
-    let own =
-        HomeOptions { home: directory.clone(), offline: None, online: Some("embedded".to_owned()) };
+    let own = HomeOptions {
+        home: directory.clone(),
+        offline: None,
+        online: Some("embedded".to_owned()),
+        checkpoints: None,
+    };
     let engine = engine::open(&own).await?;
     let mut session =
         Session { engine: engine.as_ref(), console, stop: &stop, quiet: global.quiet };
@@ -99,13 +103,7 @@ async fn define(
 
 async fn stream(session: &mut Session<'_>) -> Result<(), Failure> {
     session.console.message("\nstreaming generated card transactions");
-    let options = RunOptions {
-        features: Vec::new(),
-        until: Some(Until::End),
-        http: None,
-        lanes: None,
-        checkpoint_interval: std::time::Duration::from_secs(10),
-    };
+    let options = RunOptions { until: Some(Until::End), ..RunOptions::default() };
     let progress = session.progress();
     let result = session.engine.run(&options, &progress, session.stop).await;
     progress.finish();

@@ -11,6 +11,7 @@
 //! | `get` | the values of one entity |
 //! | `status` | sources, features, checkpoint |
 //! | `dead_letters` | what a source did not admit |
+//! | `online` | online stores from state |
 //! | `produce` | rows to Kafka |
 //! | `demo` | the whole path on generated data |
 
@@ -19,6 +20,7 @@ pub mod backfill;
 pub mod dead_letters;
 pub mod demo;
 pub mod get;
+pub mod online;
 pub mod produce;
 pub mod run;
 pub mod sql;

@@ -20,6 +20,8 @@ pub async fn run(args: &RunArgs, session: &mut Session<'_>) -> Result<(), Failur
         http: args.http(),
         lanes: args.lanes.map(usize::from),
         checkpoint_interval: args.checkpoint_interval,
+        memory: args.memory.unwrap_or_default(),
+        stop_timeout: args.stop_timeout,
     };
     let progress = session.progress();
     let result = session.engine.run(&options, &progress, session.stop).await;

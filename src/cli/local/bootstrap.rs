@@ -61,9 +61,7 @@ pub(super) async fn bootstrap(
         let features = groups.iter().flat_map(|g| &pipeline.groups[*g].features);
         let features: Vec<usize> = features.copied().flatten().collect();
         let history = History::find(def, super::definitions::compute(def)?).await?;
-        let carried =
-            outputs.carried().into_iter().find(|(id, _)| *id == OutputId::Archive(source));
-        let pending = carried.map_or_else(Vec::new, |(_, rows)| rows);
+        let pending = outputs.waiting(OutputId::Archive(source));
         let mut rows = in_order(&plain_session(), &history, pending).await?;
         let mut filling = Filling::new(pipeline.clone(), manifest, source, groups)?;
         let (mut read, mut reported) = (0, clock::monotonic());

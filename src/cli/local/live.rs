@@ -271,6 +271,10 @@ impl Engine for Behind {
         change.await.map_err(|e| Error::internal(format!("a change of definitions: {e}")))?
     }
 
+    async fn rebuild(&self, feature: &str) -> Result<()> {
+        self.0.now().rebuild(feature).await
+    }
+
     fn status(&self) -> serde_json::Value {
         self.0.now().status()
     }

@@ -167,6 +167,12 @@ fn state(running: &Running, out: &mut Exposition) {
     for (lane, bytes) in progress.state_bytes.iter().enumerate() {
         out.sample(&[("lane", &lane.to_string())], bytes.load(Relaxed));
     }
+    out.family("skewless_group_state_bytes", "gauge", "Estimate of what a state group holds.");
+    for (group, bytes) in progress.group_bytes() {
+        out.sample(&[("group", group)], bytes);
+    }
+    let waiting = progress.buffered_bytes.load(Relaxed);
+    out.single("skewless_waiting_bytes", "gauge", "Rows that wait to be written.", waiting);
     out.family("skewless_keys", "gauge", "Keys held, in all state groups.");
     for (lane, keys) in progress.keys.iter().enumerate() {
         out.sample(&[("lane", &lane.to_string())], keys.load(Relaxed));
@@ -186,5 +192,8 @@ fn checkpoints(running: &Running, out: &mut Exposition) {
         out.single("skewless_checkpoint_duration_seconds", "gauge", help, took);
         let bytes = progress.checkpoint_bytes.load(Relaxed);
         out.single("skewless_checkpoint_bytes", "gauge", "State that a restart reads.", bytes);
+        let bytes = progress.checkpoint_written.load(Relaxed);
+        let help = "State that the last checkpoint wrote.";
+        out.single("skewless_checkpoint_written_bytes", "gauge", help, bytes);
     }
 }

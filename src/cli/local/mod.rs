@@ -16,6 +16,7 @@
 //! | `metrics` | its counters as Prometheus text |
 //! | `backfill` | final rows over history, and their comparison |
 //! | `training_set` | features at the times of labels |
+//! | `rebuild` | fills an online store from state |
 //! | `status` | what is known without and with a running engine |
 //! | `dead_letters` | what was not admitted, and repaired records back into their topic |
 //! | `repair` | the file of repaired records |
@@ -32,6 +33,7 @@ mod live;
 mod metrics;
 mod produce;
 mod query;
+mod rebuild;
 mod repair;
 pub(crate) mod run;
 mod saved_state;
@@ -47,8 +49,9 @@ use async_trait::async_trait;
 use crate::checkpoint::home::Home;
 use crate::cli::engine::{
     Answer, Applied, ApplyOptions, BackfillOptions, BackfillSummary, Comparison, DeadLetterOptions,
-    Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, ReplayOptions,
-    ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions, TrainingSetSummary,
+    Engine, GetOptions, HomeOptions, Names, Output, ProduceOptions, ProduceSummary, Rebuilt,
+    ReplayOptions, ReplaySummary, RunOptions, RunSummary, Status, TrainingSetOptions,
+    TrainingSetSummary,
 };
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
@@ -152,6 +155,10 @@ impl Engine for LocalEngine {
 
     async fn replay(&self, options: &ReplayOptions) -> Result<ReplaySummary> {
         self.replay_letters(options).await
+    }
+
+    async fn rebuild(&self, feature: &str) -> Result<Rebuilt> {
+        self.rebuild_store(feature).await
     }
 
     async fn compare(&self, feature: &str, url: &str) -> Result<Comparison> {

@@ -17,7 +17,8 @@ use crate::cli::local::live::{Behind, Live, Work};
 use crate::cli::local::start::Resumed;
 use crate::cli::progress::{ProgressLine, ProgressNow};
 use crate::cli::signal::Stop;
-use crate::error::Result;
+use crate::clock;
+use crate::error::{Error, Result};
 use crate::model::time::EventTime;
 use crate::runtime::progress::Progress;
 use crate::serve::engine::{Answers, Desired, Engine, Keys, no_such_feature};
@@ -49,6 +50,10 @@ impl LocalEngine {
         let certificate = options.http.as_ref().and_then(|http| http.tls.as_ref());
         let certificate = certificate.map(|(path, _)| std::path::absolute(path)).transpose()?;
         let lock = self.home.lock()?;
+        let checkpoints = self.checkpoint_url()?;
+        if checkpoints != self.home.checkpoints().display().to_string() {
+            lock.remember_checkpoints(&checkpoints)?;
+        }
         let Resumed { running, warnings, notes } = self.resume(options).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -77,18 +82,26 @@ impl LocalEngine {
         stop: &Stop,
     ) -> Result<RunSummary> {
         let active = self.begin(options).await?;
-        let mut asked = false;
+        let mut asked = None;
         while !active.live.is_finished() {
             progress.report(&now(&active.live.now().running().progress));
-            if stop.requested() && !asked {
-                asked = true;
+            if stop.requested() && asked.is_none() {
+                asked = Some(clock::monotonic());
                 active.stop().await?;
+            }
+            if asked.is_some_and(|asked| asked.elapsed() >= options.stop_timeout) {
+                return Err(too_slow(options, &active.live.now().running().progress));
             }
             tokio::time::sleep(LOOK).await;
         }
-        progress.report(&now(&active.live.now().running().progress));
-        let summary = active.finished().await?;
-        Ok(RunSummary { ended: options.until == Some(Until::End) && !asked, ..summary })
+        let last = active.live.now().running().progress.clone();
+        progress.report(&now(&last));
+        let left =
+            asked.map_or(Duration::MAX, |a| options.stop_timeout.saturating_sub(a.elapsed()));
+        let Ok(summary) = tokio::time::timeout(left, active.finished()).await else {
+            return Err(too_slow(options, &last));
+        };
+        Ok(RunSummary { ended: options.until == Some(Until::End) && asked.is_none(), ..summary? })
     }
 }
 
@@ -139,6 +152,17 @@ impl Active {
         let Answers { feature, keys, values, .. } = answers;
         Ok(Answer { feature, key: keys, as_of, values, status })
     }
+}
+
+/// The process ends although something does not; the last checkpoint stands.
+fn too_slow(options: &RunOptions, progress: &Progress) -> Error {
+    let (seconds, epoch) = (options.stop_timeout.as_secs_f64(), progress.epoch.load(Relaxed));
+    let waiting = progress.sources.iter().find_map(|source| source.note());
+    let waiting = waiting.map_or_else(String::new, |note| format!(" ({note})"));
+    Error::unavailable(format!(
+        "not stopped within {seconds} s{waiting}; checkpoint {epoch} is the last"
+    ))
+    .with_hint("the next run goes on from there; --stop-timeout gives it longer")
 }
 
 /// Reads tokens from files and environment.

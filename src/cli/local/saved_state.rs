@@ -15,7 +15,7 @@ use crate::cli::local::LocalEngine;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::model::time::EventTime;
-use crate::offline::store::Stores;
+use crate::offline::store::{Location, Stores};
 use crate::operator::answer::Answered;
 use crate::operator::operator::Bound;
 use crate::runtime::lane::Lane;
@@ -32,10 +32,10 @@ pub(super) struct SavedState {
 
 impl LocalEngine {
     async fn last_checkpoint(&self) -> Result<Option<Recovered>> {
-        if !self.home.checkpoints().exists() {
+        let url = self.checkpoint_url()?;
+        if Location::resolve(&url)?.local().is_some_and(|path| !path.exists()) {
             return Ok(None);
         }
-        let url = self.home.checkpoints().display().to_string();
         CheckpointStore::open(&url, Arc::new(Stores::default()))?.latest().await
     }
 
@@ -47,13 +47,7 @@ impl LocalEngine {
     pub(super) async fn saved_state(&self) -> Result<Option<SavedState>> {
         let Some(recovered) = self.last_checkpoint().await? else { return Ok(None) };
         let catalog = self.catalog()?;
-        let all = RunOptions {
-            features: Vec::new(),
-            until: None,
-            http: None,
-            lanes: None,
-            checkpoint_interval: std::time::Duration::ZERO,
-        };
+        let all = RunOptions::default();
         let planned = self.planned(&catalog, &all, Some(&recovered))?;
         let pipeline = Arc::new(Pipeline::build(planned)?);
         let restored = saved::restore(&recovered, &pipeline).await?;

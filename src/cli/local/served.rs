@@ -212,6 +212,14 @@ impl Served {
         })
     }
 
+    pub async fn rebuild(&self, feature: &str) -> Result<()> {
+        let Some(number) = self.numbers.get(feature) else {
+            return Err(no_such_feature(&self.features(), feature));
+        };
+        super::rebuild::check_store(&self.running.pipeline.features[*number].def)?;
+        self.running.write_all(*number).await
+    }
+
     pub fn status(&self) -> serde_json::Value {
         let home = self.local.home.path().display().to_string();
         super::status::running_status(&self.running, &home)

@@ -26,6 +26,7 @@ use crate::online::redis::RedisStore;
 use crate::online::store::{OnlineFeature, OnlineStore};
 use crate::runtime::assemble::{OpenSource, Opening, Start};
 use crate::runtime::committer::Stop;
+use crate::runtime::memory::Budget;
 use crate::runtime::online::Target;
 use crate::runtime::outputs::{DeadLetters, Output, Outputs};
 use crate::runtime::pipeline::{Pipeline, Planned};
@@ -70,11 +71,33 @@ impl LocalEngine {
         self.offline_url(def).map(|url| format!("{}/{folder}", url.trim_end_matches('/')))
     }
 
+    /// Where the checkpoints of the home are.
+    ///
+    /// # Errors
+    /// `Usage` for another place than they are in already.
+    pub(super) fn checkpoint_url(&self) -> Result<String> {
+        let known = self.home.checkpoints_elsewhere()?;
+        let Some(wanted) = &self.options.checkpoints else {
+            return Ok(known.unwrap_or_else(|| self.home.checkpoints().display().to_string()));
+        };
+        // As one text, however it is written.
+        let wanted = Location::resolve(wanted)?.url().to_owned();
+        let own = self.home.checkpoints();
+        let own = own.exists().then(|| own.display().to_string());
+        match known.or(own) {
+            Some(other) if Location::resolve(&other)?.url() != wanted => {
+                Err(Error::usage(format!("the checkpoints of this home are in {other}"))
+                    .with_hint(format!("leave --checkpoints {wanted} away, or use a new --home")))
+            }
+            _ => Ok(wanted),
+        }
+    }
+
     /// Recovers the home, which is locked, and starts its engine.
     pub(super) async fn resume(&self, options: &RunOptions) -> Result<Resumed> {
         let catalog = self.catalog()?;
         let stores = Arc::new(Stores::default());
-        let url = self.home.checkpoints().display().to_string();
+        let url = self.checkpoint_url()?;
         let mut checkpoints = CheckpointStore::open(&url, stores.clone())?;
         let recovered = checkpoints.latest().await?;
         let planned = self.planned(&catalog, options, recovered.as_ref())?;
@@ -103,7 +126,7 @@ impl LocalEngine {
         }
         self.record_starts(catalog, &pipeline, &resumed.sources, &filled)?;
         let notes = filled.iter().map(|filled| filled.in_words(&pipeline)).collect();
-        let running = start(Start {
+        let parts = Start {
             targets,
             sources: resumed.sources,
             state: resumed.state,
@@ -119,7 +142,8 @@ impl LocalEngine {
                 Until::Now => Stop::Checkpoint,
             }),
             pipeline,
-        })?;
+        };
+        let running = start(parts, Budget::new(options.memory))?;
         let warnings = recovered.map_or_else(Vec::new, |r| r.warnings);
         Ok(Resumed { running: Arc::new(running), warnings, notes })
     }

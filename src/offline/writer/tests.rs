@@ -60,7 +60,7 @@ async fn rows_go_to_their_day_and_appear_only_when_published() {
     let mut writer = writer(&location);
     writer.write(&rows(&[(1, Some(0)), (2, Some(DAY_US)), (3, Some(-1)), (4, None)])).unwrap();
     writer.write(&rows(&[(5, Some(1))])).unwrap();
-    assert_eq!((writer.rows(), writer.carried().len()), (5, 5));
+    assert_eq!((writer.rows(), writer.save(false).1.len()), (5, 5));
     assert!(writer.bytes() > 0);
     let prepared = writer.prepare(Epoch(7)).await.unwrap();
     assert_eq!((writer.rows(), writer.bytes()), (0, 0));

@@ -22,6 +22,7 @@ impl GroupWindow {
         let (mut as_of, mut newest) = (Vec::new(), Vec::new());
         for (slot, window) in touched.iter().zip(&windows) {
             self.keys[*slot as usize].touched = false;
+            self.changes.mark(*slot);
             let Some(window) = window else { continue };
             let at = self.following.as_of(window.end);
             as_of.push(EventTime(at));
@@ -57,6 +58,7 @@ impl GroupWindow {
             } else if !panes.touched {
                 panes.touched = true;
                 self.touched.push(slot);
+                self.changes.mark(slot);
             }
         }
         self.following.set(at);

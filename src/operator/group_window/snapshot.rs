@@ -1,7 +1,7 @@
-//! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched),
+//! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched) and
 //! `panes` (the row number of the key in `keys`, the pane's number on the grid or the times of its
 //! first and last events, the state of each slot's cell; of counted rows also their places in the
-//! log) and `horizon` (two numbers). Sliding states follow from the panes.
+//! log). Globals: `horizon`, `newest`. Sliding states follow from the panes.
 
 use std::sync::Arc;
 
@@ -15,27 +15,67 @@ use super::GroupWindow;
 use super::panes::{NOT_DUE, Windows};
 use crate::error::{Error, Result};
 use crate::model::key::Shard;
-use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
+use crate::state::snapshot::{KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
 
 /// Version of the tables.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const PANES: &str = "panes";
 const HORIZON: &str = "horizon";
+const NEWEST: &str = "newest";
 
 impl GroupWindow {
-    pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
+    /// The state of keys, sorted.
+    pub(super) fn snapshot_of(&self, slots: &[u32]) -> Result<Snapshot> {
         assert!(self.sorted.is_idle(), "history by key has no snapshot");
-        let slots = self.index.sorted();
         let mut tables = Vec::new();
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
             let table = |name, rows| SnapshotTable { name, shard, rows };
             tables.push(table(KEYS_TABLE, self.keys_table(part)?));
             tables.push(table(PANES, self.panes_table(part)?));
-            tables.push(table(HORIZON, self.horizon_table()?));
         }
         let watermark = (self.watermark > i64::MIN).then_some(self.watermark);
-        Ok(Snapshot { format: FORMAT, watermark, tables })
+        let globals = [(HORIZON, self.horizon), (NEWEST, self.newest)];
+        let globals = globals.map(|(name, value)| (name.to_owned(), value)).into();
+        Ok(Snapshot { format: FORMAT, watermark, globals, tables })
+    }
+
+    /// The keys that changed, sorted, and their state. No key is ever removed.
+    pub(in crate::operator) fn take_changes(&mut self) -> Result<Option<(Vec<u32>, Snapshot)>> {
+        let Some(mut changed) = self.changes.take() else { return Ok(None) };
+        self.index.sort(&mut changed.slots);
+        let snapshot = self.snapshot_of(&changed.slots)?;
+        Ok(Some((changed.slots, snapshot)))
+    }
+
+    /// Every key counts as changed.
+    pub(in crate::operator) fn mark_all(&mut self) {
+        self.index.sorted().into_iter().for_each(|slot| self.changes.mark(slot));
+    }
+
+    /// These keys count as changed.
+    pub(in crate::operator) fn mark_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        let mut scratch = Vec::new();
+        for row in 0..rows {
+            if let Some(slot) = self.index.find(keys, row, &mut scratch)? {
+                self.changes.mark(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// All keys, as snapshots order them.
+    pub(in crate::operator) fn sorted_keys(&self) -> Vec<u32> {
+        self.index.sorted()
+    }
+
+    pub(in crate::operator) fn shard(&self, key: u32) -> Shard {
+        self.index.shard(key)
+    }
+
+    /// Key columns.
+    pub(in crate::operator) fn keys_of(&self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.index.gather(keys)
     }
 
     fn keys_schema(&self) -> Schema {
@@ -59,7 +99,7 @@ impl GroupWindow {
         let owners = owners.flat_map(|(i, key)| std::iter::repeat_n(i as u32, key.cells.len()));
         let starts = keys.clone().flat_map(|key| key.starts.iter().copied());
         let mut fields = vec![
-            Field::new("_key", DataType::UInt32, false),
+            Field::new(OWNER_COLUMN, DataType::UInt32, false),
             Field::new("_pane", DataType::Int64, false),
             Field::new("_last", DataType::Int64, true),
         ];
@@ -96,14 +136,6 @@ impl GroupWindow {
         matches!(self.windows, Windows::Count(_))
     }
 
-    fn horizon_table(&self) -> Result<RecordBatch> {
-        let field = |name| Field::new(name, DataType::Int64, false);
-        let schema = Schema::new(vec![field("_horizon"), field("_newest")]);
-        let column = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
-        let columns = vec![column(self.horizon), column(self.newest)];
-        Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
-    }
-
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.format != FORMAT {
             return Err(Error::data(format!(
@@ -115,16 +147,13 @@ impl GroupWindow {
         let watermark = snapshot.watermark.unwrap_or(i64::MIN);
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
-        for table in &snapshot.tables {
-            if table.name == KEYS_TABLE {
-                let panes = find(snapshot, PANES, table.shard)?;
-                self.add_shard(&table.rows, panes, watermark)?;
-            } else if table.name == HORIZON {
-                let number = |i: usize| table.rows.column(i).as_primitive::<Int64Type>().value(0);
-                self.horizon = self.horizon.max(number(0));
-                self.newest = self.newest.max(number(1));
-            }
+        for table in snapshot.tables.iter().filter(|table| table.name == KEYS_TABLE) {
+            let panes = find(snapshot, PANES, table.shard)?;
+            self.add_shard(&table.rows, panes, watermark)?;
         }
+        let global = |name| snapshot.globals.get(name).copied().unwrap_or(i64::MIN);
+        self.horizon = self.horizon.max(global(HORIZON));
+        self.newest = self.newest.max(global(NEWEST));
         Ok(())
     }
 

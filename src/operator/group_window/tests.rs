@@ -177,6 +177,9 @@ fn run_stream(random: &mut Random, spec: &GroupSpec, data: &Data, other: &Data) 
             check_current(spec, known, &mut lanes, drained, watermark);
             drained = watermark;
         }
+        if random.one_in(3) {
+            lanes.checkpoint(random);
+        }
         if random.one_in(5) {
             lanes.move_to(1 + random.below(3) as usize, random);
         }

@@ -31,6 +31,7 @@ impl TrailingWindow {
         let rows = self.current_batch(&touched, &newest, &as_of)?;
         for (slot, at) in touched.iter().zip(&as_of) {
             self.keys[*slot as usize].touched = false;
+            self.changes.mark(*slot);
             self.watch(*slot, at.0);
             self.expire_later(*slot);
         }
@@ -111,6 +112,7 @@ impl TrailingWindow {
             } else if !key.touched {
                 key.touched = true;
                 self.touched.push(slot);
+                self.changes.mark(slot);
             }
         }
         self.following.set(at);

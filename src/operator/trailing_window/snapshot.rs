@@ -1,7 +1,8 @@
 //! State to tables and back. Per shard: `keys` (the key columns, whether the key was touched, and
 //! per slot of a frame without a beginning its state, which no rows determine, and how many of
-//! the rows are in it), `rows` (the row number of the key in `keys`, then a step batch without its
-//! key columns) and `horizon` (one number). The rest follows from rows and watermark.
+//! the rows are in it) and `rows` (the row number of the key in `keys`, then a step batch without
+//! its key columns). Globals: `horizon`, `newest`. Everything else follows from the rows and the
+//! watermark.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use arrow::array::{
     ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array,
     RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type, UInt64Type};
 
 use super::TrailingWindow;
 use super::front::Front;
@@ -19,24 +20,21 @@ use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
 use crate::model::key::Shard;
 use crate::plan::dataflow::TIME_COLUMN;
+use crate::state::changes::gone_tables;
 use crate::state::row::position;
-use crate::state::snapshot::{KEYS_TABLE, Snapshot, SnapshotTable};
+use crate::state::snapshot::{KEYS_TABLE, OWNER_COLUMN, Snapshot, SnapshotTable};
 
 /// Encoded states of one slot, and how many of the rows held each contains.
 type State<'a> = (&'a BinaryArray, &'a UInt64Array);
 
 /// Version of the tables.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const ROWS: &str = "rows";
 const HORIZON: &str = "horizon";
+const NEWEST: &str = "newest";
 
 impl TrailingWindow {
-    pub(super) fn to_snapshot(&self) -> Result<Snapshot> {
-        assert!(self.sorted.is_idle(), "history by key has no snapshot");
-        self.snapshot_by_slots(&self.index.sorted())
-    }
-
-    /// The same of some keys only: rows of key columns.
+    /// The state of some keys only: rows of key columns.
     pub(in crate::operator) fn snapshot_of_keys(
         &self,
         keys: &[ArrayRef],
@@ -51,18 +49,28 @@ impl TrailingWindow {
         self.snapshot_by_slots(&slots)
     }
 
-    /// `slots` lie together by shard.
-    fn snapshot_by_slots(&self, slots: &[u32]) -> Result<Snapshot> {
+    /// The state of keys that lie together by shard.
+    pub(super) fn snapshot_by_slots(&self, slots: &[u32]) -> Result<Snapshot> {
+        assert!(self.sorted.is_idle(), "history by key has no snapshot");
         let mut tables = Vec::new();
         for part in slots.chunk_by(|a, b| self.index.shard(*a) == self.index.shard(*b)) {
             let shard = self.index.shard(part[0]);
             let table = |name, rows| SnapshotTable { name, shard, rows };
             tables.push(table(KEYS_TABLE, self.keys_table(part)?));
             tables.push(table(ROWS, self.rows_table(part)?));
-            tables.push(table(HORIZON, self.horizon_table()?));
         }
         let watermark = (self.watermark > i64::MIN).then_some(self.watermark);
-        Ok(Snapshot { format: FORMAT, watermark, tables })
+        let globals = [(HORIZON, self.horizon), (NEWEST, self.newest)];
+        let globals = globals.map(|(name, value)| (name.to_owned(), value)).into();
+        Ok(Snapshot { format: FORMAT, watermark, globals, tables })
+    }
+
+    pub(super) fn changes_as_snapshot(&mut self) -> Result<Option<Snapshot>> {
+        let Some(mut changed) = self.changes.take() else { return Ok(None) };
+        self.index.sort(&mut changed.slots);
+        let mut snapshot = self.snapshot_by_slots(&changed.slots)?;
+        snapshot.tables.extend(gone_tables(self.index.types(), &changed.gone)?);
+        Ok(Some(snapshot))
     }
 
     fn keys_table(&self, slots: &[u32]) -> Result<RecordBatch> {
@@ -115,7 +123,7 @@ impl TrailingWindow {
         let partitions = rows.iter().map(|row| position(row).0);
         let offsets = rows.iter().map(|row| position(row).1);
         let mut fields = vec![
-            Field::new("_key", DataType::UInt32, false),
+            Field::new(OWNER_COLUMN, DataType::UInt32, false),
             Field::new(TIME_COLUMN, timestamp_type(), false),
             Field::new(PARTITION_COLUMN, DataType::Int32, false),
             Field::new(OFFSET_COLUMN, DataType::Int64, false),
@@ -135,12 +143,6 @@ impl TrailingWindow {
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
-    fn horizon_table(&self) -> Result<RecordBatch> {
-        let field = Field::new("_horizon", DataType::Int64, false);
-        let column: ArrayRef = Arc::new(Int64Array::from(vec![self.horizon]));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column])?)
-    }
-
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.format != FORMAT {
             return Err(Error::data(format!(
@@ -152,15 +154,13 @@ impl TrailingWindow {
         let watermark = snapshot.watermark.unwrap_or(i64::MIN);
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
-        for table in &snapshot.tables {
-            if table.name == KEYS_TABLE {
-                let rows = find(snapshot, ROWS, table.shard)?;
-                self.add_shard(&table.rows, rows, watermark)?;
-            } else if table.name == HORIZON {
-                let horizon = table.rows.column(0).as_primitive::<Int64Type>().value(0);
-                self.horizon = self.horizon.max(horizon);
-            }
+        for table in snapshot.tables.iter().filter(|table| table.name == KEYS_TABLE) {
+            let rows = find(snapshot, ROWS, table.shard)?;
+            self.add_shard(&table.rows, rows, watermark)?;
         }
+        let global = |name| snapshot.globals.get(name).copied().unwrap_or(i64::MIN);
+        self.horizon = self.horizon.max(global(HORIZON));
+        self.newest = self.newest.max(global(NEWEST));
         Ok(())
     }
 

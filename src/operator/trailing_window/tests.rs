@@ -11,6 +11,7 @@ use super::super::trial::{
 use super::*;
 use crate::aggregate::kind::{AggregateKind, AggregateSpec};
 use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec, SlotSpec, TieBreak, WindowSpec};
+use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE};
 
 pub fn random_spec(random: &mut Random) -> TrailingSpec {
     let all = value_types();
@@ -193,6 +194,9 @@ fn run_stream(
             watermark = watermark.max(newest - data.delay - random.below(3) as i64);
             lanes.on_watermark(watermark);
         }
+        if random.one_in(3) {
+            lanes.checkpoint(random);
+        }
         if random.one_in(5) {
             lanes.move_to(1 + random.below(3) as usize, random);
         }
@@ -373,4 +377,31 @@ fn a_snapshot_of_another_format_or_window_is_refused() {
     snapshot.format = 99;
     let error = TrailingWindow::new(&spec, false).unwrap().restore(&snapshot).unwrap_err();
     assert!(error.message().contains("format 99"), "{error}");
+}
+
+#[test]
+fn a_change_holds_the_keys_that_changed_and_the_keys_that_are_gone() {
+    let spec = sum_spec(vec![range(10)]);
+    let mut operator = TrailingWindow::new(&spec, true).unwrap();
+    let rows: Vec<_> = (0..1000).map(|key| (key, key % 2, 1)).collect();
+    operator.on_batch(&step(&spec, 0, &rows)).unwrap();
+    operator.on_watermark(EventTime(3), &mut Vec::new()).unwrap();
+    operator.drain_current().unwrap();
+    assert!(operator.changes().unwrap().is_none());
+    operator.follow_changes();
+    let count = |snapshot: &Snapshot, name| -> usize {
+        let tables = snapshot.tables.iter().filter(|table| table.name == name);
+        tables.map(|table| table.rows.num_rows()).sum()
+    };
+    let changed = operator.changes().unwrap().unwrap();
+    assert_eq!((count(&changed, KEYS_TABLE), count(&changed, GONE_TABLE)), (0, 0));
+    operator.on_batch(&step(&spec, 2000, &[(7, 5, 1), (2001, 5, 1)])).unwrap();
+    let changed = operator.changes().unwrap().unwrap();
+    assert_eq!((count(&changed, KEYS_TABLE), count(&changed, GONE_TABLE)), (2, 0));
+    operator.drain_current().unwrap();
+    // Keys with a row at 0 are out of reach at 11, those with one at 1 are not.
+    operator.on_batch(&step(&spec, 3000, &[(7, 40, 1)])).unwrap();
+    operator.on_watermark(EventTime(11), &mut Vec::new()).unwrap();
+    let changed = operator.changes().unwrap().unwrap();
+    assert_eq!((count(&changed, KEYS_TABLE), count(&changed, GONE_TABLE)), (2, 500));
 }

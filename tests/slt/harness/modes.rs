@@ -20,6 +20,7 @@ use skewless::runtime::exchange::{lane_of, split};
 use skewless::runtime::lane::{CellId, Lane, LaneGroup, Outlet};
 use skewless::source::admit::{AdmissionState, Admitted, Compute, Counts, Judgement};
 use skewless::source::intake::Intake;
+use skewless::state::overlay::overlay;
 use skewless::state::snapshot::Snapshot;
 
 use super::log::Partition;
@@ -180,6 +181,8 @@ struct Stream<'a> {
     queues: Vec<VecDeque<Message>>,
     read: Vec<usize>,
     watermarks: BTreeMap<usize, EventTime>,
+    /// What checkpoints have written of each cell: all of it, then changes.
+    chains: BTreeMap<(usize, CellId), Vec<Snapshot>>,
     outcome: Outcome,
     steps: Steps,
 }
@@ -200,18 +203,19 @@ pub fn stream(
         queues: (0..steps.lanes).map(|_| VecDeque::new()).collect(),
         read: vec![0; input.partitions.len()],
         watermarks: BTreeMap::new(),
+        chains: BTreeMap::new(),
         outcome: Outcome { finals: vec![Vec::new(); features], ..Outcome::default() },
         steps,
     };
     let mut deaths = steps.restores;
-    let mut cut = run.cut()?;
+    let mut cut = run.cut(rng)?;
     while let Some(partition) = run.choose(rng) {
         run.read_some(partition, rng)?;
         while rng.one_in(2) {
             run.move_a_lane(rng)?;
         }
-        if deaths > 0 && rng.one_in(5) {
-            cut = run.cut()?;
+        if deaths > 0 && rng.one_in(2) {
+            cut = run.cut(rng)?;
         }
         if deaths > 0 && rng.one_in(6) {
             deaths -= 1;
@@ -220,7 +224,7 @@ pub fn stream(
     }
     run.drain()?;
     if deaths > 0 {
-        cut = run.cut()?;
+        cut = run.cut(rng)?;
         run.restore(&cut, rng)?;
     }
     run.finish()?;
@@ -335,12 +339,22 @@ impl Stream<'_> {
         self.drain()
     }
 
-    /// A barrier through every queue, then the state of every lane.
-    fn cut(&mut self) -> Result<Cut> {
+    /// A barrier through every queue, then the state of every lane: what changed, or all of it.
+    fn cut(&mut self, rng: &mut Rng) -> Result<Cut> {
         self.drain()?;
+        let whole = rng.one_in(5);
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            for cell in lane.snapshot(0, whole)? {
+                let chain = self.chains.entry((index, cell.id)).or_default();
+                if !cell.adds {
+                    chain.clear();
+                }
+                chain.push(cell.snapshot);
+            }
+        }
         let mut state = Vec::new();
-        for lane in &mut self.lanes {
-            state.extend(lane.snapshot(0, true)?.into_iter().map(|cell| (cell.id, cell.snapshot)));
+        for ((_, id), chain) in &self.chains {
+            state.push((*id, overlay(chain.clone())?));
         }
         Ok(Cut {
             read: self.read.clone(),
@@ -373,6 +387,7 @@ impl Stream<'_> {
         self.outcome.dead.truncate(cut.dead);
         self.outcome.counts = cut.counts;
         self.queues = (0..count).map(|_| VecDeque::new()).collect();
+        self.chains.clear();
         self.lanes = (0..count).map(|_| Lane::new(self.groups.clone())).collect();
         if self.steps.sabotage == Sabotage::LostState {
             return Ok(());
@@ -385,15 +400,18 @@ impl Stream<'_> {
         let count = self.lanes.len();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             for (id, snapshot) in &cut.state {
+                if self.groups[id.group].by_partition {
+                    if id.partition as usize % count == index {
+                        lane.restore(*id, snapshot)?;
+                    }
+                    continue;
+                }
                 let mine = |shard: &Shard| match shard {
                     Shard::KeyGroup(group) => lane_of(*group, count) == index,
                     Shard::Partition(partition) => *partition as usize % count == index,
                 };
                 let tables = snapshot.tables.iter().filter(|t| mine(&t.shard)).cloned().collect();
-                let by_partition = self.groups[id.group].by_partition;
-                if !by_partition || id.partition as usize % count == index {
-                    lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
-                }
+                lane.restore(*id, &Snapshot { tables, ..snapshot.clone() })?;
             }
         }
         Ok(())
