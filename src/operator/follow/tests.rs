@@ -201,7 +201,7 @@ fn check(store: &Store, shape: Shape, ttl: Option<i64>, known: &[Event], at: i64
 fn unscaled(values: Vec<Val>) -> Vec<Val> {
     let (numbers, times) = values.split_at(2);
     let time = |value: &Val| match value {
-        Val::Int(time) if time.unsigned_abs() >= 1 << 40 => Val::Int(time / i128::from(SECOND)),
+        Val::Int(time) => Val::Int(time / i128::from(SECOND)),
         other => other.clone(),
     };
     numbers.iter().cloned().chain(times.iter().map(time)).collect()
