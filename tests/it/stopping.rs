@@ -221,7 +221,22 @@ fn checkpoints_elsewhere_are_remembered_and_two_engines_never_write_them() {
     let apply = ["apply", "all.sql"];
     assert!(stage.command_in("second", &apply).output().unwrap().status.success());
     let second = [&["--checkpoints", url.as_str()], &interval[..]].concat();
-    let mut second = stage.start_in("second", &second);
+    // Where the first commits in the very moment between, the second is refused.
+    let mut second = poll::until("a takeover", LIMIT, || {
+        let mut engine = stage.start_in("second", &second);
+        poll::until("one of two ends", LIMIT, || {
+            let first = first.child.try_wait().unwrap().is_some();
+            let second = engine.child.try_wait().unwrap();
+            (first || second.is_some()).then_some(())
+        });
+        match engine.child.try_wait().unwrap() {
+            None => Some(engine),
+            Some(status) => {
+                assert_eq!(status.code(), Some(75), "{}", engine.ended().1);
+                None
+            }
+        }
+    });
     let (code, said) = first.ended();
     assert_eq!(code, Some(75), "{said}");
     poll::until("a checkpoint of the second", LIMIT, || {
