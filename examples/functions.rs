@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Float64Array, ListArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use arrow::util::pretty::pretty_format_batches;
 use skewless::api::{

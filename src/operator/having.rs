@@ -425,7 +425,9 @@ impl Operator for HavingWindow {
                 self.touched.push(slot);
             }
         }
-        self.mark(&self.touched[before..].to_vec());
+        let touched = self.touched.split_off(before);
+        self.mark(&touched);
+        self.touched.extend(touched);
         self.following.set(at.0);
     }
 

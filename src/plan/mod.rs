@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
-//! | `check`, `check_call`, `check_frame` | what a feature's query may be; every refusal with its place |
+//! | `check`, `check_call`, `check_frame` | what a query may be; refusals with their place |
 //! | `subquery` | sub-queries between a feature and its source |
 //! | `chained` | windows over the results of windows |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |

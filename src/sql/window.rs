@@ -8,8 +8,8 @@
 //!
 //! [`normalise`] rewrites all into the first, grouped by `…, window_start, window_end`;
 //! [`window_call`] reads a FROM item. HOP likewise, its arguments being slide, then size;
-//! CUMULATE with step, then size; SESSION with the gap; COUNT_WINDOW with a number of rows. Called by
-//! `plan::bind`.
+//! CUMULATE with step, then size; SESSION with the gap; COUNT_WINDOW with a number of rows. Called
+//! by `plan::bind`.
 
 mod shape;
 

@@ -178,7 +178,7 @@ fn change(folder: &Folder) {
     std::fs::write(folder.path("past.sql"), more).unwrap();
     let output = folder.skewless(&["apply", "past.sql"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("rows of history; goes on from 0:450 (partition:offset)"), "{text}");
+    assert!(text.contains("rows of history; goes on from 0:400 (partition:offset)"), "{text}");
     let replaced = trailing("replaced", "clicks", "COUNT(*) OVER w AS n", EVER);
     std::fs::write(folder.path("replaced.sql"), replaced).unwrap();
     folder.fails(&["apply", "replaced.sql"], "--replace");

@@ -325,7 +325,7 @@ fn features_get_their_stores_and_refuse_what_is_not_built() {
             "'refresh'='99 ms', 'online'='redis://h'",
             "option 'refresh' is shorter than 100 milliseconds",
         ),
-        ("'bootstrap'='all'", "option 'bootstrap' is 'all', expected none or history"),
+        ("'bootstrap'='all'", "option 'bootstrap' is 'all', expected none, history"),
         ("'freshness.slo'='1 s'", "not supported yet: 'freshness.slo' (freshness alarms)"),
         ("'log'='all'", "option 'log' is 'all', expected a share, as in 'sample 1%' or '0.01'"),
         ("'log'='101%'", "option 'log' is '101%', expected a share, as in 'sample 1%' or '0.01'"),

@@ -205,8 +205,9 @@ fn flipped_bits_in_state_are_noticed_and_nothing_panics() {
     let count =
         std::env::var("SKEWLESS_FLIPS").map_or(1_000, |text| text.parse::<usize>().unwrap());
     let (silent, spoken) = (flip(count - count / 4, true), flip(count / 4, false));
-    assert!(silent.0 == 0 && spoken.1 == 0, "{silent:?} {spoken:?}");
-    let (refused, older) = (spoken.0, silent.1);
+    // Files that older epochs stand on too leave none to take.
+    assert!(silent.1 > 0 && spoken.1 == 0, "{silent:?} {spoken:?}");
+    let (refused, older) = (silent.0 + spoken.0, silent.1);
     println!("{count} flipped bits: {refused} refused, {older} recovered from an older epoch");
 }
 

@@ -303,7 +303,10 @@ pub(super) async fn differences(world: &World, made: &[Vec<(Made, i64)>], at: i6
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("SKEWLESS_SEEDS") else { return 0..50 };
+    let Ok(text) = std::env::var("SKEWLESS_SEEDS") else {
+        // Some rules matter in one life of a hundred only.
+        return if std::env::var_os("SKEWLESS_SABOTAGE").is_some() { 0..1_000 } else { 0..50 };
+    };
     let (from, to) = text.split_once("..").expect("SKEWLESS_SEEDS=from..to");
     from.parse().unwrap()..to.parse().unwrap()
 }

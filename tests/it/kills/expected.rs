@@ -138,7 +138,10 @@ pub async fn compare(directory: &Path, log: &Log) -> Verdict {
 /// The current value of an entity once every window is closed.
 #[derive(Debug)]
 pub struct Current {
+    /// The newest row or closed window.
     pub as_of: i64,
+    /// The newest event of all: up to then values are kept.
+    pub until: i64,
     pub values: BTreeMap<String, String>,
 }
 
@@ -153,6 +156,8 @@ pub async fn current(log: &Log) -> BTreeMap<(&'static str, String), Current> {
     };
     let with_place = |sql: &str| sql.replacen("SELECT user_id,", "SELECT part, place, user_id,", 1);
     let last = "t DESC, part DESC, place DESC";
+    let newest_of_all = query(&context, "SELECT MAX(CAST(event_time AS BIGINT)) FROM admitted");
+    let until: i64 = newest_of_all.await[0][0].parse().unwrap();
     let all = [
         ("recent", newest(&with_place(RECENT), last), vec!["id", "n", "s", "m", "a"], 3),
         ("ever", newest(&with_place(EVER), last), vec!["id", "n", "s"], 3),
@@ -173,8 +178,22 @@ pub async fn current(log: &Log) -> BTreeMap<(&'static str, String), Current> {
             let named = names.iter().map(|name| (*name).to_owned());
             // NULL is an absent field.
             let values = named.zip(values.into_iter().cloned()).filter(|(_, v)| !v.is_empty());
-            expected.insert((feature, user), Current { as_of, values: values.collect() });
+            expected.insert((feature, user), Current { as_of, until, values: values.collect() });
         }
+    }
+    // Rows leave the frame as time passes.
+    for ((_, user), current) in expected.iter_mut().filter(|((feature, _), _)| *feature == "recent")
+    {
+        let sql = format!(
+            "SELECT CASE WHEN COUNT(*) > 0 THEN {} END AS id, COUNT(*) AS n, SUM(amount) AS s,
+                    MAX(amount) AS m, AVG(amount) AS a
+             FROM admitted WHERE user_id = {user} AND CAST(event_time AS BIGINT) >= {}",
+            current.values["id"],
+            until - 10_000_000
+        );
+        let row = query(&context, &sql).await.remove(0);
+        let named = ["id", "n", "s", "m", "a"].map(str::to_owned).into_iter().zip(row);
+        current.values = named.filter(|(_, value)| !value.is_empty()).collect();
     }
     expected
 }

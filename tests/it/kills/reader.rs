@@ -77,7 +77,8 @@ pub fn differences(
         let mut fields = hash(&mut connection, topic, feature, user);
         let time = as_of(&fields, feature);
         fields.retain(|name, _| !name.starts_with('_'));
-        if time != Some(current.as_of) || fields != current.values {
+        let kept = current.as_of..=current.until.max(current.as_of);
+        if !time.is_some_and(|time| kept.contains(&time)) || fields != current.values {
             wrong.push(format!(
                 "{feature} {user}: {fields:?} as of {time:?}, expected {:?} as of {}",
                 current.values, current.as_of
