@@ -183,7 +183,7 @@ fn live(stage: &Stage, log: &mut Log, dice: &mut Dice, life: usize, deaths: &mut
     let places: Vec<_> = PLACES.iter().filter(|p| !p.starts_with("catalog.")).copied().collect();
     let turn = life % (places.len() + 8);
     let Some(place) = places.get(turn).copied() else {
-        let early = turn % 3 == 0;
+        let early = turn.is_multiple_of(3);
         let most = if early { 250 } else { 1_500 };
         let mut engine = stage.engine(&[], None);
         stage.send(log, dice, 120);
