@@ -194,7 +194,8 @@ fn change(folder: &Folder) {
     assert!(!text.contains("nowhere") && !text.contains("dropped"), "{text}");
     // Nothing that runs is concerned.
     folder.succeeds(&["sql", "-e", &source("views")]);
-    let last = "DROP FEATURE everything; DROP FEATURE per_minute; DROP FEATURE replaced;";
-    std::fs::write(folder.path("none.sql"), format!("{last} DROP FEATURE added")).unwrap();
+    let all = ["everything", "per_minute", "replaced", "added", "past", "past_minutes"];
+    let drops = all.map(|feature| format!("DROP FEATURE {feature};")).concat();
+    std::fs::write(folder.path("none.sql"), drops).unwrap();
     folder.fails(&["apply", "none.sql"], "no feature left");
 }

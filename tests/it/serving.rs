@@ -238,7 +238,7 @@ fn commands_on_the_home_of_a_running_engine_ask_it() {
     assert_eq!(stdout(&run(home, &at)), expected);
     // A change that cannot be made, by a command and over HTTP: nothing has changed.
     let refused = run(home, &["sql", "-e", "DROP SOURCE clicks"]);
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let (status, answer) = engine.post("/sql", &json!({"sql": "DROP SOURCE clicks"}));
     assert_eq!((status, &answer["error"]["kind"]), (400, &json!("usage")), "{answer}");
     // One that can.
