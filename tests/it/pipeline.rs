@@ -204,3 +204,67 @@ fn an_unreachable_broker_is_named_and_the_command_fails() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("127.0.0.1:1"), "{}", text(&output.stderr));
 }
+
+/// More payments, an hour after the others.
+fn later_messages() -> String {
+    let mut lines = String::new();
+    for i in 0..200i64 {
+        let time = skewless::model::time::EventTime(1_772_003_600_000_000 + i * 2_000_000);
+        let (user, amount) = (i % 20, (i * 6007 % 1000) as f64 / 3.0);
+        lines.push_str(&format!(
+            "{{\"user_id\":{user},\"amount\":{amount},\"event_time\":\"{time}\"}}\n"
+        ));
+    }
+    lines
+}
+
+#[test]
+fn a_feature_that_begins_with_the_archive_has_run_from_the_start() {
+    let (kafka, redis) = (service("KAFKA"), service("REDIS"));
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("home");
+    let topic = format!("bootstrap-{}", std::process::id());
+    std::fs::write(directory.path().join("payments.ndjson"), messages().0).unwrap();
+    std::fs::write(directory.path().join("later.ndjson"), later_messages()).unwrap();
+    let sql = definitions(directory.path(), &kafka, &redis, &topic);
+    std::fs::write(directory.path().join("payments.sql"), sql).unwrap();
+    let produce = |file: &str| {
+        let target = ["produce", file, "--topic", &topic, "--brokers", &kafka];
+        run(&home, &[&target[..], &["--key", "user_id", "--partitions", "4"]].concat());
+    };
+    produce("payments.ndjson");
+    run(&home, &["apply", "payments.sql"]);
+    // Killed with rows of the archive that are in the checkpoint and in no file.
+    let mut engine = skewless(&home, &["run", "--no-http", "--checkpoint-interval", "1"]);
+    let mut engine = engine.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    poll::until("a checkpoint carries rows of the archive", LIMIT, || {
+        let files = std::fs::read_dir(home.join("checkpoints")).ok()?;
+        let manifests = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+        let carries = |manifest: String| manifest.contains("archive-payments");
+        manifests.into_iter().any(carries).then_some(())
+    });
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    produce("later.ndjson");
+    let over = "OVER (PARTITION BY user_id ORDER BY event_time";
+    let more = format!(
+        "CREATE FEATURE lifetime WITH ('bootstrap' = 'history') AS
+         SELECT user_id, COUNT(*) {over}) AS n, STDDEV(amount) {over}
+             RANGE BETWEEN INTERVAL '10 minutes' PRECEDING AND CURRENT ROW) AS s FROM payments;
+         CREATE FEATURE per_part WITH ('bootstrap' = 'history') AS
+         SELECT part, SUM(amount) AS s, COUNT(*) AS n, window_end
+         FROM HOP(payments, event_time, INTERVAL '1 minute', INTERVAL '5 minutes')
+         GROUP BY part, window_end"
+    );
+    std::fs::write(directory.path().join("more.sql"), more).unwrap();
+    run(&home, &["apply", "more.sql"]);
+    run(&home, &["run", "--no-http", "--until", "end"]);
+    for feature in ["spend", "lifetime", "per_part"] {
+        let out = format!("{feature}.parquet");
+        let compared = run(&home, &["backfill", feature, "--out", &out, "--compare"]);
+        let said = text(&compared.stdout);
+        let line = said.lines().last().unwrap();
+        assert!(line.ends_with("rows compared, 0 different"), "{feature}: {said}");
+        assert!(!line.starts_with("parity: 0 rows"), "{feature}: {said}");
+    }
+}
