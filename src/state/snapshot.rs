@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 
+use crate::error::{Error, Result};
 use crate::model::key::Shard;
 
 /// The table of the keys of a shard: the key columns first, then what belongs to the key itself.
@@ -40,4 +41,31 @@ pub struct Snapshot {
     /// Numbers of the operator that belong to no key, by name.
     pub globals: BTreeMap<String, i64>,
     pub tables: Vec<SnapshotTable>,
+}
+
+impl Snapshot {
+    /// Refuses tables of another version than `format`; `what` names the operator.
+    pub fn check_format(&self, what: &str, format: u32) -> Result<()> {
+        if self.format == format {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "the state of a {what} has format {}, this version reads {format}",
+            self.format
+        ))
+        .with_hint("use the version of skewless that wrote the checkpoint"))
+    }
+
+    /// A number that belongs to no key; the least one if it was never set.
+    pub fn global(&self, name: &str) -> i64 {
+        self.globals.get(name).copied().unwrap_or(i64::MIN)
+    }
+
+    /// The table of a name and shard.
+    pub fn table(&self, name: &str, shard: Shard) -> Result<&RecordBatch> {
+        let found = self.tables.iter().find(|table| table.name == name && table.shard == shard);
+        found
+            .map(|table| &table.rows)
+            .ok_or_else(|| Error::data(format!("a snapshot lacks the table {name} of {shard:?}")))
+    }
 }

@@ -137,23 +137,16 @@ impl GroupWindow {
     }
 
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if snapshot.format != FORMAT {
-            return Err(Error::data(format!(
-                "the state of a group window has format {}, this version reads {FORMAT}",
-                snapshot.format
-            ))
-            .with_hint("use the version of skewless that wrote the checkpoint"));
-        }
+        snapshot.check_format("group window", FORMAT)?;
         let watermark = snapshot.watermark.unwrap_or(i64::MIN);
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
         for table in snapshot.tables.iter().filter(|table| table.name == KEYS_TABLE) {
-            let panes = find(snapshot, PANES, table.shard)?;
+            let panes = snapshot.table(PANES, table.shard)?;
             self.add_shard(&table.rows, panes, watermark)?;
         }
-        let global = |name| snapshot.globals.get(name).copied().unwrap_or(i64::MIN);
-        self.horizon = self.horizon.max(global(HORIZON));
-        self.newest = self.newest.max(global(NEWEST));
+        self.horizon = self.horizon.max(snapshot.global(HORIZON));
+        self.newest = self.newest.max(snapshot.global(NEWEST));
         Ok(())
     }
 
@@ -220,11 +213,4 @@ impl GroupWindow {
         }
         Ok(())
     }
-}
-
-fn find<'a>(snapshot: &'a Snapshot, name: &str, shard: Shard) -> Result<&'a RecordBatch> {
-    let found = snapshot.tables.iter().find(|table| table.name == name && table.shard == shard);
-    found
-        .map(|table| &table.rows)
-        .ok_or_else(|| Error::data(format!("a snapshot lacks the table {name} of {shard:?}")))
 }

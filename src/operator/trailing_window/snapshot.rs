@@ -18,7 +18,6 @@ use super::front::Front;
 use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, timestamp_type};
-use crate::model::key::Shard;
 use crate::plan::dataflow::TIME_COLUMN;
 use crate::state::changes::gone_tables;
 use crate::state::row::position;
@@ -144,23 +143,16 @@ impl TrailingWindow {
     }
 
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if snapshot.format != FORMAT {
-            return Err(Error::data(format!(
-                "the state of a trailing window has format {}, this version reads {FORMAT}",
-                snapshot.format
-            ))
-            .with_hint("use the version of skewless that wrote the checkpoint"));
-        }
+        snapshot.check_format("trailing window", FORMAT)?;
         let watermark = snapshot.watermark.unwrap_or(i64::MIN);
         self.watermark =
             if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
         for table in snapshot.tables.iter().filter(|table| table.name == KEYS_TABLE) {
-            let rows = find(snapshot, ROWS, table.shard)?;
+            let rows = snapshot.table(ROWS, table.shard)?;
             self.add_shard(&table.rows, rows, watermark)?;
         }
-        let global = |name| snapshot.globals.get(name).copied().unwrap_or(i64::MIN);
-        self.horizon = self.horizon.max(global(HORIZON));
-        self.newest = self.newest.max(global(NEWEST));
+        self.horizon = self.horizon.max(snapshot.global(HORIZON));
+        self.newest = self.newest.max(snapshot.global(NEWEST));
         Ok(())
     }
 
@@ -252,11 +244,4 @@ fn stateful(plan: &Plan, front: &Front) -> Vec<(usize, usize)> {
         .filter(|(_, frame)| plan.spec.frames[frame.frame].is_unbounded())
         .flat_map(|(i, frame)| (0..frame.slots.len()).map(move |slot| (i, slot)))
         .collect()
-}
-
-fn find<'a>(snapshot: &'a Snapshot, name: &str, shard: Shard) -> Result<&'a RecordBatch> {
-    let found = snapshot.tables.iter().find(|table| table.name == name && table.shard == shard);
-    found
-        .map(|table| &table.rows)
-        .ok_or_else(|| Error::data(format!("a snapshot lacks the table {name} of {shard:?}")))
 }
