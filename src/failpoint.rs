@@ -56,6 +56,8 @@ pub const RULES: &[&str] = &[
     "do not fill an empty store",
     "trust the stores after a restart",
     "commit behind the newest epoch",
+    "collect what a successor has begun",
+    "drop what a successor has prepared",
     "believe every manifest",
     "believe every state file",
 ];

@@ -29,6 +29,7 @@ use crate::model::batch::{OFFSET_COLUMN, PARTITION_COLUMN, SYSTEM_COLUMNS};
 use crate::operator::operator::Bound;
 use crate::plan::dataflow::{FeaturePlan, TimeColumns};
 use crate::sql::parser::parse_query;
+use crate::sql::relations::table;
 
 /// The table function that an encoded join is.
 const FUNCTION: &str = "__asof_join";
@@ -57,33 +58,19 @@ pub fn encode(from: &mut TableWithJoins, names: &mut BTreeSet<String>) -> Result
                 .with_span(span_of(join.relation.span())));
         }
     };
-    let left = std::mem::replace(from, TableWithJoins { relation: nothing(), joins: Vec::new() });
+    let left =
+        std::mem::replace(from, TableWithJoins { relation: table(FUNCTION), joins: Vec::new() });
     let mut args = vec![SqlExpr::Subquery(all_of(left)?), right_of(join.relation, names)?];
     args.push(match_condition);
     args.extend(on);
     let arg = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     let args = args.into_iter().map(arg).collect();
-    let mut relation = nothing();
+    let mut relation = table(FUNCTION);
     if let TableFactor::Table { args: place, .. } = &mut relation {
         *place = Some(TableFunctionArgs { args, settings: None });
     }
     *from = TableWithJoins { relation, joins: rest };
     Ok(())
-}
-
-fn nothing() -> TableFactor {
-    TableFactor::Table {
-        name: ObjectName::from(vec![Ident::with_quote('"', FUNCTION)]),
-        alias: None,
-        args: None,
-        with_hints: vec![],
-        version: None,
-        with_ordinality: false,
-        partitions: vec![],
-        json_path: None,
-        sample: None,
-        index_hints: vec![],
-    }
 }
 
 /// `SELECT * FROM …`: tables in it are found by whoever looks for tables.
@@ -282,7 +269,7 @@ impl AsofPlanner {
                 Ok(RightSide { schema: Arc::new(schema), kind })
             }
             None => {
-                let mut factor = nothing();
+                let mut factor = table(FUNCTION);
                 if let TableFactor::Table { name: place, alias: own, .. } = &mut factor {
                     *place = ObjectName::from(vec![name.clone()]);
                     if !std::ptr::eq(name, alias) {

@@ -111,6 +111,20 @@ pub fn epoch_of(path: &str) -> Option<Epoch> {
     (file_name(epoch) == path).then_some(epoch)
 }
 
+/// The epoch whose commit makes a file that no manifest names useless; `None` for a manifest and
+/// for files that are not ours. A manifest that is being written stays until the one after it, so
+/// that an engine that comes too late finds the name taken and not its own file gone.
+pub fn over_with(path: &str) -> Option<Epoch> {
+    let (kind, rest) = path.split_once('-')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let epoch = Epoch(rest[..digits].parse().ok()?);
+    match kind {
+        "state" | "published" => Some(epoch),
+        "manifest" if path.ends_with(".pending") => Some(epoch.next()),
+        _ => None,
+    }
+}
+
 impl Manifest {
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut body = serde_json::to_vec_pretty(self)

@@ -13,6 +13,9 @@ use crate::failpoint;
 use crate::model::epoch::Epoch;
 use crate::offline::store::Location;
 
+/// How often recovery looks anew because somebody commits meanwhile.
+const LOOKS: usize = 10;
+
 /// An epoch that verified and whose output is published.
 #[derive(Clone, Debug)]
 pub struct Recovered {
@@ -58,17 +61,35 @@ impl CheckpointStore {
     /// removed here: files of an epoch that is not committed may belong to an engine that is about
     /// to commit it. They are collected after the first commit, when it no longer can; what
     /// writers prepared for them is dropped by `offline::writer::abort_after`.
+    ///
+    /// # Errors
+    /// `Data` for damage that cannot be passed over; `Fenced` if another engine commits all the
+    /// time; whatever the store says.
     pub async fn latest(&mut self) -> Result<Option<Recovered>> {
+        for _ in 0..LOOKS {
+            let manifests = self.manifests().await?;
+            let found = self.newest_whole(&manifests).await;
+            // An engine that goes on meanwhile removes what is being read here.
+            if found.is_ok() || self.manifests().await?.first() == manifests.first() {
+                return found;
+            }
+        }
+        let message = format!("another engine commits to {} all the time", self.location.url());
+        Err(Error::new(Kind::Fenced, message).with_hint("stop it first"))
+    }
+
+    async fn newest_whole(&mut self, manifests: &[(Epoch, String)]) -> Result<Option<Recovered>> {
         let mut warnings = Vec::new();
-        for (epoch, name) in self.manifests().await? {
-            let manifest = match self.verify(epoch, &name).await? {
+        for (epoch, name) in manifests {
+            let epoch = *epoch;
+            let manifest = match self.verify(epoch, name).await? {
                 Ok(manifest) => manifest,
                 Err(Damage::Manifest(error)) => return Err(refused(epoch, &error)),
                 Err(Damage::State(manifest, error)) => {
                     if self.visible(&manifest).await? {
                         return Err(refused(epoch, &error));
                     }
-                    self.set_aside(&name).await?;
+                    self.set_aside(name).await?;
                     warnings.push(format!(
                         "checkpoint {} is damaged and nothing of it was published: \
                          going back further ({error})",

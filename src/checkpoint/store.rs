@@ -96,28 +96,60 @@ impl CheckpointStore {
         assert!(!self.doubtful, "after a commit in doubt the engine must recover");
         assert!(self.committed.is_none_or(|last| draft.epoch > last), "epochs only grow");
         assert!(draft.epoch > Epoch(0), "the first epoch is 1");
+        let (epoch, generation) = (draft.epoch, draft.generation);
+        match self.commit_alone(draft).await {
+            Err(error) if error.kind() == Kind::Fenced => Err(error),
+            Err(error) => {
+                let error = error.context(format!("checkpoint {}", epoch.0));
+                Err(self.overtaken_or(error, generation).await)
+            }
+            written => written,
+        }
+    }
+
+    /// Commits, as if nobody else were there.
+    async fn commit_alone(&mut self, draft: Draft) -> Result<Vec<StateFile>> {
         let epoch = draft.epoch;
-        let named = |e: Error| e.context(format!("checkpoint {}", epoch.0));
         let kept = draft.kept.len();
-        let mut manifest = self.write_state(draft).await.map_err(named)?;
+        let mut manifest = self.write_state(draft).await?;
         let bytes = manifest.encode()?;
         let name = manifest::file_name(epoch);
         failpoint::pass("manifest.before")?;
         if failpoint::broken("publish before the manifest") {
             publish(&self.stores, &manifest.prepared).await?;
         }
-        if let Err(e) = self.location.files().create(&name, bytes.into()).await {
+        if let Err(error) = self.location.files().create(&name, bytes.into()).await {
             self.doubtful = true;
-            if e.kind() == Kind::Fenced {
+            if error.kind() == Kind::Fenced {
                 return Err(taken(&self.location, epoch));
             }
-            return Err(named(e).with_hint("start the engine again: it recovers by itself"));
+            return Err(error.with_hint("start the engine again: it recovers by itself"));
         }
         self.refuse_overtaken(epoch, &name).await?;
         failpoint::pass("manifest.after")?;
         self.committed = Some(epoch);
-        self.finish(&manifest).await.map_err(named)?;
+        self.finish(&manifest).await?;
         Ok(manifest.state.split_off(kept))
+    }
+
+    /// What an engine of `generation` says of an error: once overtaken it finds files gone that
+    /// its successor has removed, and what matters is that another engine goes on from here.
+    pub async fn overtaken_or(&self, error: Error, generation: u64) -> Error {
+        match self.newest().await {
+            Ok(Some(newest)) if newest.generation > generation && error.kind() != Kind::Fenced => {
+                taken(&self.location, Epoch(newest.epoch))
+            }
+            _ => error,
+        }
+    }
+
+    /// The newest manifest, whatever it names.
+    async fn newest(&self) -> Result<Option<Manifest>> {
+        let Some((_, name)) = self.manifests().await?.into_iter().next() else { return Ok(None) };
+        match self.location.files().get(&name).await? {
+            Some(bytes) => Ok(Some(Manifest::decode(&bytes)?)),
+            None => Ok(None),
+        }
     }
 
     /// Whether the last commit may or may not have happened, or is not published: no further
@@ -152,7 +184,7 @@ impl CheckpointStore {
             return Err(e.context("committed, but not published"));
         }
         // The epoch stands; what could not be collected is collected the next time.
-        if let Err(error) = self.collect().await {
+        if let Err(error) = self.collect(Epoch(manifest.epoch)).await {
             tracing::warn!(%error, "old checkpoints could not be removed");
         }
         Ok(())
@@ -224,15 +256,23 @@ impl CheckpointStore {
         Ok(found)
     }
 
-    /// Removes manifests beyond the last [`KEPT`] and state files that no kept one names.
-    pub(super) async fn collect(&self) -> Result<()> {
+    /// Removes manifests beyond the last [`KEPT`] and state files that no kept one names, as of
+    /// `committed`. Nothing of later epochs is touched: they belong to an engine that has taken
+    /// over since.
+    pub(super) async fn collect(&self, committed: Epoch) -> Result<()> {
         let files = self.location.files();
-        let manifests = self.manifests().await?;
+        let committed = match failpoint::broken("collect what a successor has begun") {
+            true => Epoch(u64::MAX),
+            false => committed,
+        };
+        let mut manifests = self.manifests().await?;
+        manifests.retain(|(epoch, _)| *epoch <= committed);
         let (kept, old) = manifests.split_at(manifests.len().min(KEPT));
         let mut needed = BTreeSet::new();
         for (epoch, name) in kept {
             needed.insert(manifest::mark_name(*epoch));
-            let Some(bytes) = files.get(name).await? else { continue };
+            // Only a successor that is far ahead has removed it: what it needs is not known here.
+            let Some(bytes) = files.get(name).await? else { return Ok(()) };
             // A kept manifest that cannot be read needs somebody's eyes, not a broom.
             needed.extend(Manifest::decode(&bytes)?.state.into_iter().map(|file| file.path));
         }
@@ -242,9 +282,8 @@ impl CheckpointStore {
             failpoint::pass("gc.mid")?;
         }
         for file in files.list("").await? {
-            let pending = file.path.ends_with(".pending");
-            let ours = file.path.starts_with("state-") || file.path.starts_with("published-");
-            if pending || (ours && !needed.contains(&file.path)) {
+            let over = manifest::over_with(&file.path).is_some_and(|epoch| epoch <= committed);
+            if over && !needed.contains(&file.path) {
                 files.delete(&file.path).await?;
             }
         }

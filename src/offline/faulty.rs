@@ -1,6 +1,7 @@
 //! Files that die at the N-th change, as a process does: the change is left undone, half done or
 //! done, and nothing works afterwards. Or the N-th change fails, as a full or broken disk makes
-//! it, and everything works again. For tests of what survives.
+//! it, and everything works again. Or the process sleeps before the N-th step while others go on.
+//! For tests of what survives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,12 +28,31 @@ pub(crate) struct Fuse {
     death: Death,
     /// It fails once, with this kind of error, and nobody dies.
     once: Option<Kind>,
+    sleep: Option<Arc<Sleep>>,
+}
+
+/// A sleep before one step, a look or a change; it lasts as long as the call.
+struct Sleep {
+    left: AtomicI64,
+    call: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sleeps in {:?} steps", self.left)
+    }
 }
 
 impl Fuse {
     /// Dies at change number `at`, counted from 0 over every location wrapped with it.
     pub(crate) fn new(at: usize, death: Death) -> Self {
-        Self { left: Arc::new(AtomicI64::new(at as i64)), death, once: None }
+        Self { left: Arc::new(AtomicI64::new(at as i64)), death, once: None, sleep: None }
+    }
+
+    /// Nothing fails; before step number `at`, counted from 0 over looks and changes, `call` runs.
+    pub(crate) fn sleeping(at: usize, call: impl Fn() + Send + Sync + 'static) -> Self {
+        let sleep = Sleep { left: AtomicI64::new(at as i64), call: Box::new(call) };
+        Self { sleep: Some(Arc::new(sleep)), ..Self::new(usize::MAX >> 1, Death::Before) }
     }
 
     /// Change number `at` fails.
@@ -51,6 +71,7 @@ impl Fuse {
 
     /// `None`: go on. `Some(death)`: this change is the last.
     fn change(&self) -> Result<Option<Death>> {
+        self.sleep();
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             left if left > 0 => Ok(None),
             0 => Ok(Some(self.death)),
@@ -60,7 +81,16 @@ impl Fuse {
     }
 
     fn look(&self) -> Result<()> {
+        self.sleep();
         if self.blown() && self.once.is_none() { Err(self.error()) } else { Ok(()) }
+    }
+
+    fn sleep(&self) {
+        if let Some(sleep) = &self.sleep
+            && sleep.left.fetch_sub(1, Ordering::SeqCst) == 0
+        {
+            (sleep.call)();
+        }
     }
 
     fn error(&self) -> Error {

@@ -57,10 +57,24 @@ pub fn staged(path: &str) -> String {
     format!("{STAGING}/{path}{PENDING}")
 }
 
+/// The name of an engine as a writer: no two engines ever write a file of one name.
+pub fn engine(generation: u64) -> String {
+    format!("g{generation}")
+}
+
 /// The epoch in the name of a published or prepared file.
 pub fn epoch_of(path: &str) -> Option<Epoch> {
-    let name = path.rsplit('/').next()?.strip_prefix("part-")?;
-    name.split('-').next()?.parse().ok().map(Epoch)
+    part_of(path, 0)?.parse().ok().map(Epoch)
+}
+
+/// The generation in the name of a file that an engine has published or prepared.
+pub fn generation_of(path: &str) -> Option<u64> {
+    part_of(path, 1)?.strip_prefix('g')?.parse().ok()
+}
+
+/// Epoch and writer in a file name.
+fn part_of(path: &str, at: usize) -> Option<&str> {
+    path.rsplit('/').next()?.strip_prefix("part-")?.split('-').nth(at)
 }
 
 /// Whether a path (relative to its location) is one a reader should read.

@@ -6,12 +6,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tempfile::TempPath;
 
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
@@ -73,14 +75,13 @@ impl LocalFiles {
         Ok(parent)
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(path)?;
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         let (first, rest) = bytes.split_at(bytes.len() / 2);
         file.write_all(first)?;
         pass("file.torn")?;
         file.write_all(rest)?;
         pass("file.before_sync")?;
-        self.sync(&file)
+        self.sync(file)
     }
 }
 
@@ -96,17 +97,15 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Gives a file a second name that was free. A hard link, unlike a rename, never replaces a file;
-/// file systems without them get a look and a rename (one engine owns a home, so nobody races).
-fn link_new(pending: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(pending, path) {
-        Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-            if path.exists() {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(pending, path)
+/// Gives a file a name that was free; unlike a rename it never replaces a file. File systems that
+/// cannot do that get a look and a rename (one engine owns a home, so nobody races).
+fn name_new(pending: TempPath, path: &Path) -> io::Result<()> {
+    let Err(refused) = pending.persist_noclobber(path) else { return Ok(()) };
+    match refused.error.kind() {
+        ErrorKind::Unsupported | ErrorKind::PermissionDenied if !path.exists() => {
+            refused.path.persist(path).map_err(|e| e.error)
         }
-        linked => linked,
+        _ => Err(refused.error),
     }
 }
 
@@ -134,7 +133,7 @@ impl Files for LocalFiles {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.run(path, move |this, path| {
             let parent = this.make_parent(path)?;
-            this.write(path, &bytes)?;
+            this.write(&mut File::create(path)?, &bytes)?;
             this.sync_folder(&parent)
         })
         .await
@@ -143,15 +142,18 @@ impl Files for LocalFiles {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.run(path, move |this, path| {
             let parent = this.make_parent(path)?;
-            let mut pending = path.as_os_str().to_owned();
-            pending.push(".pending");
-            let pending = PathBuf::from(pending);
-            this.write(&pending, &bytes)?;
+            // A name of its own: another engine may be about to make the same file.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let mut pending = tempfile::Builder::new()
+                .prefix(&format!("{name}."))
+                .suffix(".pending")
+                // Readable by whom the umask lets, as any other file.
+                .permissions(fs::Permissions::from_mode(0o666))
+                .tempfile_in(&parent)?;
+            this.write(pending.as_file_mut(), &bytes)?;
             pass("file.before_link")?;
-            let linked = link_new(&pending, path);
+            name_new(pending.into_temp_path(), path)?;
             pass("file.after_link")?;
-            let removed = missing_is_none(fs::remove_file(&pending));
-            linked.and(removed)?;
             this.sync_folder(&parent)
         })
         .await

@@ -215,9 +215,15 @@ pub async fn publish(stores: &Stores, files: &[PreparedFile]) -> Result<()> {
         let store = location.files();
         let named = |e: Error| e.context(format!("publishing {}/{}", file.base, file.target));
         if store.length(&file.staged).await.map_err(named)?.is_some() {
-            store.rename(&file.staged, &file.target).await.map_err(named)?;
-            failpoint::pass("sink.half_published")?;
-            continue;
+            match store.rename(&file.staged, &file.target).await {
+                Ok(()) => {
+                    failpoint::pass("sink.half_published")?;
+                    continue;
+                }
+                // An engine that takes over publishes the same files: it may just have done so.
+                Err(_) if matches!(store.length(&file.staged).await, Ok(None)) => {}
+                Err(error) => return Err(named(error)),
+            }
         }
         match store.length(&file.target).await.map_err(named)? {
             Some(bytes) if bytes == file.bytes => {}
@@ -246,16 +252,20 @@ pub async fn any_published(stores: &Stores, files: &[PreparedFile]) -> Result<bo
     Ok(false)
 }
 
-/// Drops what was prepared below a location for epochs later than `committed`. Called at the
-/// start, after the committed epoch was published, and before any writer of the location.
-pub async fn abort_after(location: &Location, committed: Epoch) -> Result<u64> {
+/// Drops what engines before `generation` prepared below a location for epochs later than
+/// `committed`. Called at the start, after the committed epoch was published, and before any
+/// writer of the location.
+pub async fn abort_after(location: &Location, committed: Epoch, generation: u64) -> Result<u64> {
     let files = location.files();
     let mut dropped = 0;
     if failpoint::broken("keep what was not committed") {
         return publish_all(location).await;
     }
     for entry in files.list(STAGING).await? {
-        if layout::epoch_of(&entry.path).is_none_or(|epoch| epoch > committed) {
+        // One that slept here for long finds files of its successor.
+        let successors = layout::generation_of(&entry.path).is_some_and(|of| of > generation)
+            && !failpoint::broken("drop what a successor has prepared");
+        if !successors && layout::epoch_of(&entry.path).is_none_or(|epoch| epoch > committed) {
             files.delete(&entry.path).await?;
             dropped += 1;
         }

@@ -16,9 +16,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::SqlToRel;
 use sqlparser::ast::{
-    Expr as SqlExpr, Ident, Interval, NamedWindowExpr, ObjectName, Query, Select, SetExpr,
-    Spanned as _, Statement, TableFactor, Value, WindowFrameBound, WindowSpec, WindowType,
-    visit_expressions_mut,
+    Expr as SqlExpr, Interval, NamedWindowExpr, Query, Select, SetExpr, Spanned as _, Statement,
+    TableFactor, Value, WindowFrameBound, WindowSpec, WindowType, visit_expressions_mut,
 };
 
 use super::check_frame::frame_of;
@@ -30,6 +29,7 @@ use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::diagnostic::suggestion;
+use crate::sql::relations::table;
 
 /// The catalog as planning sees it.
 pub trait SourceLookup {
@@ -154,19 +154,10 @@ fn plain_query(checked: &check::CheckedQuery) -> Query {
             }
             _ => None,
         };
-        let name = ObjectName::from(vec![Ident::with_quote('"', &checked.source.name)]);
-        from.relation = TableFactor::Table {
-            name,
-            alias,
-            args: None,
-            with_hints: vec![],
-            version: None,
-            with_ordinality: false,
-            partitions: vec![],
-            json_path: None,
-            sample: None,
-            index_hints: vec![],
-        };
+        from.relation = table(&checked.source.name);
+        if let TableFactor::Table { alias: own, .. } = &mut from.relation {
+            *own = alias;
+        }
     }
     plain
 }

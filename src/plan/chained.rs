@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::{
-    Ident, ObjectName, Query, Select, SetExpr, Spanned as _, TableFactor, TableWithJoins,
-};
+use sqlparser::ast::{Ident, Query, Select, SetExpr, Spanned as _, TableFactor, TableWithJoins};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bind::{SourceLookup, plan_part};
@@ -18,6 +16,7 @@ use super::dataflow::{ChainSpec, FeaturePlan, TimeColumns, WindowSpec};
 use crate::catalog::source::{ColumnDef, ColumnKind, SourceDef, WatermarkDef};
 use crate::error::{Error, Result};
 use crate::sql::printer::name_text;
+use crate::sql::relations::table;
 use crate::sql::token::span_of;
 use crate::sql::window::{WindowShape, normalise, window_call};
 
@@ -85,7 +84,7 @@ pub fn plan(
     if let SetExpr::Select(select) = outer.body.as_mut()
         && let Some(from) = select.from.first_mut()
     {
-        from.relation = named(&between.name);
+        from.relation = table(&between.name);
     }
     let second = plan_part(&Between(between.clone()), name, version, &outer, errors)?;
     chain(first, second, &between).map_err(located)
@@ -111,22 +110,6 @@ fn between(first: &FeaturePlan, source: &SourceDef, name: &str) -> Result<Source
         options: source.options.clone(),
         sql: String::new(),
     })
-}
-
-/// A FROM item.
-fn named(name: &str) -> TableFactor {
-    TableFactor::Table {
-        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
-        alias: None,
-        args: None,
-        with_hints: vec![],
-        version: None,
-        with_ordinality: false,
-        partitions: vec![],
-        json_path: None,
-        sample: None,
-        index_hints: vec![],
-    }
 }
 
 fn chain(first: FeaturePlan, second: FeaturePlan, between: &SourceDef) -> Result<FeaturePlan> {

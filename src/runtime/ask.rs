@@ -25,9 +25,6 @@ impl Running {
         at: EventTime,
         bound: Bound,
     ) -> Result<Answered> {
-        if rows == 1 {
-            return self.probe(feature, keys.to_vec(), at, bound).await;
-        }
         let of = &self.pipeline.features[feature];
         let group = &self.pipeline.groups[of.group];
         let probed = if group.by_partition {

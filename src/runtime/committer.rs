@@ -410,7 +410,10 @@ impl Committer {
 
 /// Outputs staged, state and manifest durable, outputs published.
 async fn write(stores: &mut Stores, cut: saved::Cut, everything: bool) -> Result<()> {
-    let prepared = stores.outputs.prepare(cut.epoch, everything).await?;
+    let prepared = match stores.outputs.prepare(cut.epoch, everything).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(stores.checkpoints.overtaken_or(error, cut.generation).await),
+    };
     let chain = &stores.chain;
     let carried = stores.outputs.carried(|id| chain.wants_whole_rows(&cut.pipeline, id));
     stores.chain.go_on_with(&cut.pipeline, &carried);

@@ -69,12 +69,26 @@ pub async fn resume(
         generation = 1;
     }
     failpoint::pass("recover.before_load")?;
-    let mut sources = open().await?;
+    let sources = open().await?;
     let epoch = committed.next();
     let starts: Vec<_> = sources.iter().map(OpenSource::start).collect();
     let draft = saved::taken_over(manifest, epoch, generation, &from.pipeline, starts)?;
     // From here on no other engine can commit to these checkpoints.
     from.checkpoints.commit(draft).await?;
+    match restore(&from, Owner { generation, committed }, sources, outputs).await {
+        Ok(resumed) => Ok(resumed),
+        Err(error) => Err(from.checkpoints.overtaken_or(error, generation).await),
+    }
+}
+
+/// What follows the takeover.
+async fn restore(
+    from: &Resume<'_>,
+    owner: Owner,
+    mut sources: Vec<OpenSource>,
+    outputs: impl AsyncFnOnce(Owner) -> Result<Outputs>,
+) -> Result<Resumed> {
+    let Owner { generation, committed } = owner;
     failpoint::pass("takeover.after")?;
     for target in from.targets.values() {
         target.store.claim(&target.feature, generation).await?;
@@ -88,7 +102,7 @@ pub async fn resume(
         let source = &mut sources[from.pipeline.features[*feature].source];
         source.refreshed = source.refreshed.max(mark.refreshed);
     }
-    let mut outputs = outputs(Owner { generation, committed }).await?;
+    let mut outputs = outputs(owner).await?;
     let restored = match from.recovered {
         Some(recovered) => saved::restore(recovered, &from.pipeline).await?,
         None => saved::Restored::default(),
@@ -97,13 +111,14 @@ pub async fn resume(
         outputs.take(*id, rows)?;
     }
     failpoint::pass("recover.after_load")?;
+    let manifest = from.recovered.map(|recovered| &recovered.manifest);
     let parked = manifest.map(|m| Parked::of(m, &from.pipeline, from.defined));
     Ok(Resumed {
         sources,
         outputs,
         state: restored.cells,
         parked: parked.unwrap_or_default(),
-        epoch,
+        epoch: committed.next(),
         generation,
     })
 }

@@ -14,6 +14,7 @@ use crate::model::time::EventTime;
 use crate::runtime::assemble::{Parts, Queues, Start, assemble};
 use crate::runtime::committer::{Event, Request, Stop};
 
+mod awake;
 mod damage;
 mod oracle;
 mod tests;

@@ -4,19 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{Error, Result};
 use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
-use crate::operator::answer::Answered;
-use crate::operator::operator::Bound;
 use crate::runtime::assemble::{Parts, QUEUES, Start, assemble};
 use crate::runtime::committer::{Request, Stop};
-use crate::runtime::exchange::{group_of, lane_of};
-use crate::runtime::lane::CellId;
 use crate::runtime::memory::{self, Budget};
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::progress::Progress;
@@ -152,47 +148,6 @@ impl Running {
             true => Ok(()),
             false => Err(Error::internal("a lane of the engine panicked")),
         }
-    }
-
-    /// `f(key, t)` of a feature for one key: a one-row batch of its output columns.
-    pub async fn probe(
-        &self,
-        feature: usize,
-        keys: Vec<ArrayRef>,
-        at: EventTime,
-        bound: Bound,
-    ) -> Result<Answered> {
-        let of = &self.pipeline.features[feature];
-        let group = &self.pipeline.groups[of.group];
-        let reader = group.group.members[of.member].reader(&group.group.window);
-        let lanes = self.questions.len();
-        let mut homes = vec![(0, CellId { group: of.group, partition: 0 })];
-        if group.by_partition {
-            // The key says nothing about its partition: ask every cell.
-            let partitions = self.progress.sources[of.source].partitions().into_keys();
-            homes = partitions
-                .map(|p| (p as usize % lanes, CellId { group: of.group, partition: p }))
-                .collect();
-        } else {
-            homes[0].0 = lane_of(group_of(&keys, 0)?, lanes);
-        }
-        let mut found = None;
-        for (lane, cell) in homes {
-            let (reply, answer) = oneshot::channel();
-            let (keys, times) = (keys.clone(), vec![at]);
-            let question = Question::Probe { cell, keys, times, bound, reply };
-            self.questions[lane].send(question).map_err(|_| gone())?;
-            let probed = answer.await.map_err(|_| gone())??;
-            let answered = reader.answer(&probed, &[at])?;
-            let known = answered.is_known();
-            if found.is_none() || known {
-                found = Some(answered);
-            }
-            if known {
-                break;
-            }
-        }
-        found.ok_or_else(|| Error::unavailable("no partition has been read yet"))
     }
 
     /// The output rows of all keys of a feature at one time.

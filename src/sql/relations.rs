@@ -1,5 +1,6 @@
 //! The names a query reads from: tables in FROM, and those inside TUMBLE(t, …), HISTORY(f),
 //! DEAD_LETTERS(s). Names of WITH queries are left out. Called by `catalog` for dependencies.
+//! And the other way: what reads from a name.
 
 use std::ops::ControlFlow;
 
@@ -27,6 +28,22 @@ pub fn relations(query: &Query) -> Vec<Name> {
         }
     }
     out
+}
+
+/// A FROM item: the table of a name.
+pub fn table(name: &str) -> TableFactor {
+    TableFactor::Table {
+        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
+        alias: None,
+        args: None,
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    }
 }
 
 #[derive(Default)]

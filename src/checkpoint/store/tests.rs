@@ -118,11 +118,11 @@ async fn run_epoch(
 async fn recover(world: &World, store: &mut CheckpointStore) -> Result<(u64, Vec<u64>)> {
     let Some(found) = store.latest().await? else {
         let output = store.stores.resolve(world.output.url())?;
-        abort_after(&output, Epoch(0)).await?;
+        abort_after(&output, Epoch(0), 1).await?;
         return Ok((1, Vec::new()));
     };
     let output = store.stores.resolve(world.output.url())?;
-    abort_after(&output, found.epoch()).await?;
+    abort_after(&output, found.epoch(), 1).await?;
     let carried = carried(&found).await?;
     assert_eq!(found.manifest.sources["log"].positions[&0], found.manifest.epoch as i64 * 2);
     Ok((found.manifest.epoch + 1, carried))
@@ -215,6 +215,53 @@ async fn an_engine_that_slept_while_its_epoch_was_collected_cannot_commit_it_aga
     assert_eq!(error.map_err(|e| e.kind()), Err(Kind::Fenced));
     run_to(&world, &mut world.open(None), 10).await.unwrap();
     assert_eq!(world.visible().await, (0..20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn whatever_fails_once_another_has_taken_over_the_error_names_that() {
+    for at in 0..4 {
+        let world = World::on_disk();
+        let mut overtaken = world.open(None);
+        run_to(&world, &mut overtaken, 4).await.unwrap();
+        let mut successor = world.open(None);
+        let found = successor.latest().await.unwrap().unwrap();
+        let takeover = Draft { epoch: found.epoch().next(), generation: 2, ..Draft::default() };
+        successor.commit(takeover).await.unwrap();
+        // It finds its files gone: the successor has removed them.
+        let fuse = Fuse::failing(at, Death::Before, Kind::Unavailable);
+        let mut overtaken = CheckpointStore {
+            location: fuse.wrap(overtaken.location.clone()),
+            ..CheckpointStore::at(world.checkpoints.clone(), overtaken.stores.clone())
+        };
+        overtaken.set_committed(Some(Epoch(4)));
+        let error = run_epoch(&world, &mut overtaken, 5, &mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Fenced, "change {at}: {error}");
+        assert!(error.message().contains("another engine has committed epoch 5"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn recovery_beside_an_engine_that_goes_on_finds_a_whole_epoch() {
+    for at in 0.. {
+        let world = Arc::new(World::in_memory());
+        run_to(&world, &mut world.open(None), 6).await.unwrap();
+        let other = world.clone();
+        let fuse = Fuse::sleeping(at, move || {
+            let other = other.clone();
+            let go_on = async move { run_to(&other, &mut other.open(None), 11).await.unwrap() };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            std::thread::spawn(move || runtime.block_on(go_on)).join().unwrap();
+        });
+        let found = world.open(Some(&fuse)).latest().await.unwrap().unwrap();
+        assert!(found.warnings.is_empty(), "step {at}: {:?}", found.warnings);
+        let slept = world.open(None).latest().await.unwrap().unwrap().epoch() == Epoch(11);
+        // Epoch 6 writes nothing.
+        assert_eq!(world.visible().await, (0..if slept { 22 } else { 10 }).collect::<Vec<_>>());
+        if !slept {
+            assert!(at > 4, "only {at} steps were tried");
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ impl Live {
             return Err(Error::usage("the engine would have no feature left to run")
                 .with_hint("stop it first"));
         }
-        if let Some(new) = catalog.features().find(|def| self.is_left_out(&current, def)) {
+        for new in catalog.features().filter(|def| self.is_left_out(&current, def)) {
             lines.push(format!(
                 "note: '{}' does not run here: this engine was started with --feature",
                 new.name

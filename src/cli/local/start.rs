@@ -16,10 +16,9 @@ use crate::cli::local::LocalEngine;
 use crate::cli::local::bootstrap::{Bootstrapped, bootstrap};
 use crate::error::{Error, Result};
 use crate::format::dead_letter::dead_letter_schema;
-use crate::model::epoch::Epoch;
 use crate::model::key::KEY_GROUPS;
 use crate::offline::archive;
-use crate::offline::layout::{DayOf, segment};
+use crate::offline::layout::{self, DayOf, segment};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
 use crate::online::redis::RedisStore;
@@ -205,9 +204,7 @@ impl LocalEngine {
     }
 
     async fn outputs(&self, pipeline: &Pipeline, owner: Owner) -> Result<Outputs> {
-        let Owner { generation, committed } = owner;
-        // No two engines ever write a file of one name.
-        let writer = format!("g{generation}");
+        let writer = layout::engine(owner.generation);
         let mut outputs = Outputs { features: Vec::new(), archives: Vec::new(), dead: Vec::new() };
         for feature in &pipeline.features {
             let Some(url) = self.offline_url(&feature.def) else {
@@ -217,7 +214,7 @@ impl LocalEngine {
             let store = Location::resolve(&url)?;
             let spec = DatedSpec::of(&feature.plan, &store, &writer)?;
             let interval = feature.def.options.offline_interval_us;
-            outputs.features.push(Some(output(spec, interval, committed).await?));
+            outputs.features.push(Some(output(spec, interval, owner).await?));
         }
         let interval = crate::limits::OFFLINE_INTERVAL_US;
         for source in &pipeline.sources {
@@ -227,7 +224,7 @@ impl LocalEngine {
                     let location = Location::resolve(url)?;
                     archive::check_directory(&def.name, &location).await?;
                     let spec = archive::spec(def, location, &writer)?;
-                    Some(output(spec, interval, committed).await?)
+                    Some(output(spec, interval, owner).await?)
                 }
                 _ => None,
             });
@@ -243,7 +240,7 @@ impl LocalEngine {
             let location = Location::resolve(&self.dead_letter_url(def))?;
             let spec =
                 DatedSpec { location, schema, day, writer: writer.clone(), metadata: vec![] };
-            let files = output(spec, interval, committed).await?;
+            let files = output(spec, interval, owner).await?;
             outputs.dead.push(DeadLetters::Files(Box::new(files)));
         }
         Ok(outputs)
@@ -276,9 +273,9 @@ impl LocalEngine {
     }
 }
 
-async fn output(spec: DatedSpec, interval_us: i64, committed: Epoch) -> Result<Output> {
+async fn output(spec: DatedSpec, interval_us: i64, owner: Owner) -> Result<Output> {
     spec.location.check_writable().await?;
-    abort_after(&spec.location, committed).await?;
+    abort_after(&spec.location, owner.committed, owner.generation).await?;
     let interval = Duration::from_micros(u64::try_from(interval_us).unwrap_or(0));
     Ok(Output::new(DatedWriter::new(spec), interval))
 }

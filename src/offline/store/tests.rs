@@ -41,6 +41,33 @@ async fn files_are_put_created_moved_listed_and_deleted() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_create_one_file_one_does_and_the_file_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in places(folder.path()) {
+        for round in 0..20 {
+            let path = format!("manifest-{round}.json");
+            let create = |by: u8| {
+                let (place, path) = (place.clone(), path.clone());
+                tokio::spawn(async move {
+                    place.files().create(&path, Bytes::from(vec![by; 300_000])).await
+                })
+            };
+            let mut made = Vec::new();
+            for (by, task) in (0..8).map(|by| (by, create(by))).collect::<Vec<_>>() {
+                match task.await.unwrap() {
+                    Ok(()) => made.push(by),
+                    Err(error) => assert_eq!(error.kind(), Kind::Fenced, "{error}"),
+                }
+            }
+            assert_eq!(made.len(), 1);
+            let bytes = place.files().get(&path).await.unwrap().unwrap();
+            assert!(bytes.len() == 300_000 && bytes.iter().all(|byte| *byte == made[0]));
+        }
+        assert_eq!(place.files().list("").await.unwrap().len(), 20, "nothing is left over");
+    }
+}
+
 #[tokio::test]
 async fn a_child_is_the_same_place_as_the_longer_path() {
     let folder = tempfile::tempdir().unwrap();

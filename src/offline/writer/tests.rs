@@ -103,7 +103,7 @@ async fn what_was_prepared_and_not_committed_is_dropped() {
     writer.write(&rows(&[(3, Some(0))])).unwrap();
     let early = writer.take_staged();
     assert_eq!((early.len(), writer.rows()), (1, 1));
-    assert_eq!(abort_after(&location, Epoch(1)).await.unwrap(), 1);
+    assert_eq!(abort_after(&location, Epoch(1), 1).await.unwrap(), 1);
     publish(&Stores::default(), &committed).await.unwrap();
     assert_eq!(ids(&location).await, [1]);
     assert!(!any_published(&Stores::default(), &early).await.unwrap());
@@ -133,7 +133,7 @@ async fn dying_at_any_step_and_recovering_gives_each_row_once() {
             if let Ok(prepared) = &prepared {
                 publish(&stores, prepared).await.unwrap();
             } else {
-                abort_after(&location, Epoch(0)).await.unwrap();
+                abort_after(&location, Epoch(0), 1).await.unwrap();
                 let mut again = writer(&location);
                 again.write(&all).unwrap();
                 publish(&stores, &again.prepare(Epoch(1)).await.unwrap()).await.unwrap();

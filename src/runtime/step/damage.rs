@@ -17,7 +17,7 @@ use crate::offline::faulty::{Death, Fuse};
 use crate::offline::store::Stores;
 
 /// Two partitions, two days; a late one, a broken one.
-fn small_log() -> Vec<Vec<(Made, i64)>> {
+pub(super) fn small_log() -> Vec<Vec<(Made, i64)>> {
     let midnight = 1_772_064_000 * SECOND;
     let mut log = vec![Vec::new(); 2];
     for i in 0..28 {
@@ -32,14 +32,14 @@ fn small_log() -> Vec<Vec<(Made, i64)>> {
     log
 }
 
-fn small_world() -> World {
+pub(super) fn small_world() -> World {
     let mut log = messages(&small_log());
     log.show_all();
     World::new(&SQL.replace(" PARTITIONED", ""), log, 1)
 }
 
 /// One life to the end of everything: the time that values were refreshed to.
-fn live(world: &mut World, fuse: &Fuse) -> crate::error::Result<i64> {
+fn live(world: &World, fuse: &Fuse) -> crate::error::Result<i64> {
     let runtime = runtime();
     let start = runtime.block_on(world.start(fuse, 2, &mut || {}))?;
     let mut steps = Steps::new(start, runtime)?;
@@ -61,11 +61,11 @@ fn every_change_of_a_file_that_fails_stops_the_engine_and_costs_nothing() {
     let (made, mut runs, mut stops) = (small_log(), 0, 0);
     for (death, kind) in ways {
         for at in 0.. {
-            let mut world = small_world();
+            let world = small_world();
             let fuse = Fuse::failing(at, death, kind);
             let mut lives = 0;
             let refreshed = loop {
-                let error = match live(&mut world, &fuse) {
+                let error = match live(&world, &fuse) {
                     Ok(refreshed) => break refreshed,
                     Err(error) => error,
                 };
@@ -96,7 +96,7 @@ struct Rotten {
 impl Rotten {
     /// `silent`: the newest epochs have published nothing, so older ones may be taken.
     fn new(silent: bool) -> Self {
-        let mut world = small_world();
+        let world = small_world();
         let tokio = runtime();
         let fuse = Fuse::new(usize::MAX >> 1, Death::Before);
         let start = tokio.block_on(world.start(&fuse, 2, &mut || {})).unwrap();

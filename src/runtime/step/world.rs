@@ -2,6 +2,7 @@
 //! process, a store of current values that forgets, refuses and remembers what it was given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::model::batch::{AS_OF_COLUMN, Position};
 use crate::model::time::EventTime;
 use crate::offline::archive;
 use crate::offline::faulty::Fuse;
-use crate::offline::layout::{DayOf, is_published};
+use crate::offline::layout::{DayOf, engine, is_published};
 use crate::offline::store::{Location, Stores};
 use crate::offline::writer::{DatedSpec, DatedWriter, abort_after};
 use crate::online::store::{Basis, Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written};
@@ -292,7 +293,7 @@ pub struct World {
     disk: Arc<object_store::memory::InMemory>,
     pub source: Arc<SourceDef>,
     pub features: Vec<Arc<FeatureDef>>,
-    dice: u64,
+    dice: AtomicU64,
 }
 
 /// Definitions are planned with their options, as the command line does it.
@@ -336,7 +337,7 @@ impl World {
             disk: Arc::default(),
             source: source.unwrap(),
             features,
-            dice: seed,
+            dice: AtomicU64::new(seed),
         }
     }
 
@@ -383,7 +384,7 @@ impl World {
     /// the fuse, the first of them those of the recovery. `meddle` is what others do between the
     /// look at what is there and the takeover.
     pub async fn start(
-        &mut self,
+        &self,
         fuse: &Fuse,
         lanes: usize,
         meddle: &mut (dyn FnMut() + Send),
@@ -402,8 +403,9 @@ impl World {
             let feature = OnlineFeature::of(&feature.plan, template)?;
             targets.insert(number, Target { feature, store: self.store() });
         }
-        self.dice = self.dice.wrapping_mul(25).wrapping_add(7);
-        let (log, dice, def) = (self.log.clone(), self.dice, self.source.clone());
+        let dice = self.dice.load(Ordering::Relaxed).wrapping_mul(25).wrapping_add(7);
+        self.dice.store(dice, Ordering::Relaxed);
+        let (log, def) = (self.log.clone(), self.source.clone());
         let count = log.lock().unwrap().partitions.len();
         let open = async || {
             // A runtime of its own, inside of this one: on a thread of its own.
@@ -451,9 +453,9 @@ impl World {
         places: &[Location],
         owner: Owner,
     ) -> Result<Outputs> {
-        let writer = format!("g{}", owner.generation);
+        let writer = engine(owner.generation);
         for place in places {
-            abort_after(place, owner.committed).await?;
+            abort_after(place, owner.committed, owner.generation).await?;
         }
         // Features write at every checkpoint, the archive never before the end: carried rows.
         let often = Duration::ZERO;
