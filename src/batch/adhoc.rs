@@ -36,6 +36,7 @@ use crate::plan::dataflow::FeaturePlan;
 use crate::plan::session::statement_frame;
 use crate::source::admit::Compute;
 use crate::source::dead_topic;
+use crate::sql::diagnostic::suggestion;
 use crate::sql::guard::on_big_stack;
 
 /// A source as ad-hoc SQL sees it.
@@ -112,7 +113,30 @@ impl Known {
         }
         let names = self.asof_names(context, &references.asof).await?;
         context.register_relation_planner(Arc::new(AsofPlanner { names }))?;
-        statement_frame(context, statement).await
+        statement_frame(context, statement).await.map_err(|error| self.in_our_words(error))
+    }
+
+    /// An error about a table that is none, as one about sources, features and files.
+    fn in_our_words(&self, error: Error) -> Error {
+        let name = error.message().strip_prefix("table 'datafusion.public.");
+        let Some(name) = name.and_then(|rest| rest.strip_suffix("' not found")) else {
+            return error;
+        };
+        let own = if name.contains(['.', '/']) {
+            Error::usage(format!("there is no file '{name}', or nobody knows how to read it"))
+                .with_hint("files end in .parquet, .csv or .json, directories in '/'")
+        } else {
+            let known = self.sources.keys().chain(self.features.keys());
+            let own = Error::usage(format!("there is no source or feature '{name}'"));
+            match suggestion(name, known.map(String::as_str)) {
+                Some(hint) => own.with_hint(hint),
+                None => own,
+            }
+        };
+        match error.span() {
+            Some(span) => own.with_span(span),
+            None => own,
+        }
     }
 
     /// The rows of a SELECT whose windows only operators have.

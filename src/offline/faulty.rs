@@ -28,31 +28,31 @@ pub(crate) struct Fuse {
     death: Death,
     /// It fails once, with this kind of error, and nobody dies.
     once: Option<Kind>,
-    sleep: Option<Arc<Sleep>>,
+    pause: Option<Arc<Pause>>,
 }
 
-/// A sleep before one step, a look or a change; it lasts as long as the call.
-struct Sleep {
+/// A pause before one step, a look or a change; it lasts as long as the call.
+struct Pause {
     left: AtomicI64,
     call: Box<dyn Fn() + Send + Sync>,
 }
 
-impl std::fmt::Debug for Sleep {
+impl std::fmt::Debug for Pause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "sleeps in {:?} steps", self.left)
+        write!(f, "pauses in {:?} steps", self.left)
     }
 }
 
 impl Fuse {
     /// Dies at change number `at`, counted from 0 over every location wrapped with it.
     pub(crate) fn new(at: usize, death: Death) -> Self {
-        Self { left: Arc::new(AtomicI64::new(at as i64)), death, once: None, sleep: None }
+        Self { left: Arc::new(AtomicI64::new(at as i64)), death, once: None, pause: None }
     }
 
     /// Nothing fails; before step number `at`, counted from 0 over looks and changes, `call` runs.
-    pub(crate) fn sleeping(at: usize, call: impl Fn() + Send + Sync + 'static) -> Self {
-        let sleep = Sleep { left: AtomicI64::new(at as i64), call: Box::new(call) };
-        Self { sleep: Some(Arc::new(sleep)), ..Self::new(usize::MAX >> 1, Death::Before) }
+    pub(crate) fn pausing(at: usize, call: impl Fn() + Send + Sync + 'static) -> Self {
+        let pause = Pause { left: AtomicI64::new(at as i64), call: Box::new(call) };
+        Self { pause: Some(Arc::new(pause)), ..Self::new(usize::MAX >> 1, Death::Before) }
     }
 
     /// Change number `at` fails.
@@ -71,7 +71,7 @@ impl Fuse {
 
     /// `None`: go on. `Some(death)`: this change is the last.
     fn change(&self) -> Result<Option<Death>> {
-        self.sleep();
+        self.pause();
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             left if left > 0 => Ok(None),
             0 => Ok(Some(self.death)),
@@ -81,15 +81,15 @@ impl Fuse {
     }
 
     fn look(&self) -> Result<()> {
-        self.sleep();
+        self.pause();
         if self.blown() && self.once.is_none() { Err(self.error()) } else { Ok(()) }
     }
 
-    fn sleep(&self) {
-        if let Some(sleep) = &self.sleep
-            && sleep.left.fetch_sub(1, Ordering::SeqCst) == 0
+    fn pause(&self) {
+        if let Some(pause) = &self.pause
+            && pause.left.fetch_sub(1, Ordering::SeqCst) == 0
         {
-            (sleep.call)();
+            (pause.call)();
         }
     }
 

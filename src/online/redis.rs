@@ -170,14 +170,11 @@ pub fn redacted(url: &str) -> String {
 }
 
 impl RedisStore {
-    /// A store at `redis://[user:password@]host[:port][/db]` or `redis+unix:///path`. Connects
-    /// with the first command; must be called within a Tokio runtime.
+    /// A store at `redis://[user:password@]host[:port][/db]`, with TLS at `rediss://…`, or at
+    /// `redis+unix:///path`. Connects with the first command; must be called within a Tokio
+    /// runtime.
     pub fn open(url: &str) -> Result<Self> {
         let shown_url = redacted(url);
-        if url.starts_with("rediss:") {
-            return Err(Error::not_yet(format!("TLS to Redis ({shown_url})"))
-                .with_hint("use redis:// through a local TLS proxy"));
-        }
         let wrong = |_: RedisError| {
             Error::usage(format!("`{shown_url}` is not the URL of a Redis server"))
                 .with_hint("write redis://host:6379/0")
@@ -236,6 +233,11 @@ impl RedisStore {
             Error::unavailable(message).with_hint("the URL names a replica: use the primary")
         } else if says("NOAUTH") || says("WRONGPASS") || says("AUTH") {
             Error::unavailable(message).with_hint("put user and password into the URL")
+        } else if says("certificate") {
+            Error::unavailable(message).with_hint(
+                "the server's certificate must be for this host and signed by an authority that \
+                 this machine trusts; SSL_CERT_FILE names another file of authorities",
+            )
         } else {
             Error::unavailable(message).with_hint("is the server up, and the URL right?")
         }

@@ -11,6 +11,7 @@
 //! | `refresh` | values in Redis when no event comes |
 //! | `faults` | Kafka that misbehaves, records that are broken, dead letters and back |
 //! | `stopping` | signals, memory, who may write checkpoints, stores filled again |
+//! | `elsewhere` | stores on other machines: S3, Redis with TLS |
 //! | `formats` | checkpoints of earlier versions |
 //! | `kills` | the program killed at any moment and place |
 //! | `proxy` | a bad network between a client and a broker |
@@ -25,6 +26,7 @@
 
 mod command;
 mod docs;
+mod elsewhere;
 mod faults;
 mod formats;
 mod kills;

@@ -246,7 +246,7 @@ async fn recovery_beside_an_engine_that_goes_on_finds_a_whole_epoch() {
         let world = Arc::new(World::in_memory());
         run_to(&world, &mut world.open(None), 6).await.unwrap();
         let other = world.clone();
-        let fuse = Fuse::sleeping(at, move || {
+        let fuse = Fuse::pausing(at, move || {
             let other = other.clone();
             let go_on = async move { run_to(&other, &mut other.open(None), 11).await.unwrap() };
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

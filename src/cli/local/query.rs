@@ -15,6 +15,7 @@ use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::cli::local::saved_state::Current;
 use crate::error::Result;
+use crate::offline::found::FoundStores;
 use crate::plan::session::{SessionOptions, session};
 use crate::sql::ast::{CopyTo, QueryStatement};
 
@@ -27,7 +28,10 @@ const MEMORY_FALLBACK_BYTES: usize = 4 << 30;
 pub(super) fn plain_session() -> SessionContext {
     let target_partitions = std::thread::available_parallelism().map_or(2, usize::from);
     let pool = FairSpillPool::new(memory_budget_bytes());
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc();
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_object_store_registry(Arc::new(FoundStores::default()))
+        .build_arc();
     let options = SessionOptions {
         target_partitions,
         // Without a place to spill to, the session works in memory alone.

@@ -27,7 +27,7 @@ impl Engine {
         let (falls, asleep) = channel();
         let (wake, woken) = channel();
         let woken = Mutex::new(woken);
-        let fuse = Fuse::sleeping(at, move || {
+        let fuse = Fuse::pausing(at, move || {
             falls.send(()).unwrap();
             woken.lock().unwrap().recv().unwrap();
         });

@@ -140,13 +140,14 @@ pub async fn compare(directory: &Path, log: &Log) -> Verdict {
 pub struct Current {
     /// The newest row or closed window.
     pub as_of: i64,
-    /// The newest event of all: up to then values are kept.
+    /// The newest event of all, or later: up to then values are kept.
     pub until: i64,
     pub values: BTreeMap<String, String>,
 }
 
-/// By feature and user.
-pub async fn current(log: &Log) -> BTreeMap<(&'static str, String), Current> {
+/// By feature and user. An engine that had read everything made values follow time, up to `shown`
+/// at the latest: a little after the newest event, as long as it lived after that.
+pub async fn current(log: &Log, shown: i64) -> BTreeMap<(&'static str, String), Current> {
     let context = context(log);
     let newest = |sql: &str, order: &str| {
         format!(
@@ -157,7 +158,9 @@ pub async fn current(log: &Log) -> BTreeMap<(&'static str, String), Current> {
     let with_place = |sql: &str| sql.replacen("SELECT user_id,", "SELECT part, place, user_id,", 1);
     let last = "t DESC, part DESC, place DESC";
     let newest_of_all = query(&context, "SELECT MAX(CAST(event_time AS BIGINT)) FROM admitted");
-    let until: i64 = newest_of_all.await[0][0].parse().unwrap();
+    let newest_of_all: i64 = newest_of_all.await[0][0].parse().unwrap();
+    assert!(shown - newest_of_all < 60_000_000, "values run ahead of time: {shown}");
+    let until = newest_of_all.max(shown);
     let all = [
         ("recent", newest(&with_place(RECENT), last), vec!["id", "n", "s", "m", "a"], 3),
         ("ever", newest(&with_place(EVER), last), vec!["id", "n", "s"], 3),

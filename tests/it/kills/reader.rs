@@ -65,6 +65,16 @@ pub fn start(url: &str, topic: &str, stop: &Arc<AtomicBool>) -> JoinHandle<u64> 
     })
 }
 
+/// The latest time that values which follow it are shown as of; windows are as of their end.
+pub fn latest(url: &str, topic: &str) -> i64 {
+    let mut connection = connect(url);
+    let all = ["recent", "ever"].into_iter().flat_map(|f| (0..USERS).map(move |u| (f, u)));
+    let shown = all.filter_map(|(feature, user)| {
+        as_of(&hash(&mut connection, topic, feature, &user.to_string()), feature)
+    });
+    shown.max().unwrap_or(i64::MIN)
+}
+
 /// Entities whose hash is not what is expected.
 pub fn differences(
     url: &str,
