@@ -58,6 +58,8 @@ pub const RULES: &[&str] = &[
     "commit behind the newest epoch",
     "collect what a successor has begun",
     "drop what a successor has prepared",
+    "leave files to the cache",
+    "leave names to the cache",
     "believe every manifest",
     "believe every state file",
 ];

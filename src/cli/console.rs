@@ -9,8 +9,9 @@ use crate::cli::args::ResultFormat;
 use crate::cli::engine::Output;
 use crate::cli::progress;
 use crate::cli::signal::Stop;
-use crate::cli::table::{self, json};
+use crate::cli::table;
 use crate::error::{Error, Result};
+use crate::model::text::json_string;
 
 /// The two ends of a command.
 pub struct Console {
@@ -98,7 +99,7 @@ impl Console {
                 self.write(&format!("{}\n", text.trim_end_matches('\n')))
             }
             ResultFormat::Json | ResultFormat::Ndjson => {
-                self.write(&format!("{{\"text\":{}}}\n", json::text(text)))
+                self.write(&format!("{{\"text\":{}}}\n", json_string(text)))
             }
         }
     }

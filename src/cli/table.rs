@@ -1,7 +1,5 @@
 //! Rows as text: aligned tables, CSV, JSON. Used by `console`; numbers keep every digit.
 
-pub mod json;
-
 #[cfg(test)]
 mod tests;
 
@@ -9,26 +7,15 @@ use std::fmt::Write as _;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::cli::args::ResultFormat;
 use crate::error::Result;
+use crate::model::text::{display_options, write_json_row};
 use crate::sql::diagnostic;
 
 /// What a NULL looks like in a table.
 const NULL: &str = "NULL";
-/// RFC 3339 with the shortest of 0, 3, 6 or 9 digits.
-const TIMESTAMP: &str = "%Y-%m-%dT%H:%M:%S%.f";
-const TIMESTAMP_UTC: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
-
-/// How cells are written everywhere but in JSON.
-fn options(null: &'static str) -> FormatOptions<'static> {
-    FormatOptions::new()
-        .with_null(null)
-        .with_timestamp_format(Some(TIMESTAMP))
-        .with_timestamp_tz_format(Some(TIMESTAMP_UTC))
-        .with_duration_format(DurationFormat::Pretty)
-}
 
 /// Writes one result, batch by batch. Tables are the exception: column widths need all rows.
 pub struct ResultWriter {
@@ -76,7 +63,7 @@ impl ResultWriter {
                         let first = self.rows == 0 && row == 0;
                         out.push_str(if first { "\n  " } else { ",\n  " });
                     }
-                    json::row(&batch, row, &mut out)?;
+                    write_json_row(&batch, row, &mut out)?;
                     if self.format == ResultFormat::Ndjson {
                         out.push('\n');
                     }
@@ -170,7 +157,7 @@ fn escaped(cell: &str) -> String {
 
 fn csv_rows(batch: &RecordBatch, out: &mut String) -> Result<()> {
     let columns = batch.num_columns();
-    let options = options("");
+    let options = display_options("");
     let formatters = formatters(batch, &options)?;
     for row in 0..batch.num_rows() {
         for (at, (formatter, array)) in formatters.iter().zip(batch.columns()).enumerate() {
@@ -208,7 +195,7 @@ fn formatted(
     null: &'static str,
     mut f: impl FnMut(usize, String),
 ) -> Result<()> {
-    let options = options(null);
+    let options = display_options(null);
     let formatters = formatters(batch, &options)?;
     for row in 0..batch.num_rows() {
         for (column, formatter) in formatters.iter().enumerate() {

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
+use crate::model::text::write_json_string;
 
 use super::column::Column;
 use super::json::{BATCH_BYTES, HARD_BYTES_MAX};
@@ -13,7 +14,6 @@ use super::json::{batch, check_size, describe, event_problem};
 use super::number::scan_number;
 use super::options::JsonOptions;
 use super::rejection::{Fault, Rejection, quote};
-use super::render::write_text;
 use super::value::read_csv;
 
 /// Decodes records one by one into a batch of `schema`.
@@ -197,7 +197,7 @@ pub fn csv_to_json(header: &[u8], record: &[u8], out: &mut Vec<u8>) -> Result<()
         out.push(before);
         before = b',';
         names = cut_field(header, name_at, &mut field)?.next;
-        write_text(&String::from_utf8_lossy(&field), out);
+        write_json_string(&String::from_utf8_lossy(&field), out);
         out.push(b':');
         let cut = cut_field(record, value_at, &mut field)?;
         values = cut.next;
@@ -207,7 +207,7 @@ pub fn csv_to_json(header: &[u8], record: &[u8], out: &mut Vec<u8>) -> Result<()
             b"true" | b"false" if !cut.quoted => out.extend_from_slice(&field),
             _ if number && !cut.quoted => out.extend_from_slice(&field),
             _ => match std::str::from_utf8(&field) {
-                Ok(text) => write_text(text, out),
+                Ok(text) => write_json_string(text, out),
                 Err(_) => return Err(format!("not UTF-8 behind byte {value_at}")),
             },
         }

@@ -12,7 +12,6 @@
 //! | `csv` | [`csv::CsvDecoder`]: one record, one row |
 //! | `record` | [`record::RecordReader`]: cuts files into lines or CSV records |
 //! | `parquet` | lossless casts of typed rows to the declared columns |
-//! | `render` | rows → JSON text |
 //! | `dead_letter` | the schema and builder of dead letters |
 
 pub(crate) mod column;
@@ -24,6 +23,5 @@ pub mod options;
 pub mod parquet;
 pub mod record;
 pub mod rejection;
-pub mod render;
 pub(crate) mod text;
 pub(crate) mod value;

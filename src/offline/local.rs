@@ -4,6 +4,7 @@
 //! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), so from
 //! then on every operation is refused and the engine has to start again from its checkpoint.
 
+use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -19,16 +20,39 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::offline::store::{FileEntry, Files};
 
+/// Is told of every change of the disk once it has been made: tests cut the power with it.
+pub trait Watch: Send + Sync + Debug {
+    fn folder(&self, path: &Path);
+    fn made(&self, path: &Path);
+    fn wrote(&self, path: &Path, bytes: &[u8]);
+    fn synced(&self, path: &Path);
+    fn synced_folder(&self, path: &Path);
+    fn renamed(&self, from: &Path, to: &Path);
+    fn removed(&self, path: &Path);
+}
+
 /// The files below one directory, which is made when the first file is written.
 #[derive(Clone, Debug)]
 pub struct LocalFiles {
     root: PathBuf,
     poisoned: Arc<AtomicBool>,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl LocalFiles {
     pub fn new(root: PathBuf) -> Self {
-        Self { root, poisoned: Arc::new(AtomicBool::new(false)) }
+        Self { root, poisoned: Arc::new(AtomicBool::new(false)), watch: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn watched(root: PathBuf, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..Self::new(root) }
+    }
+
+    fn watch(&self, tell: impl FnOnce(&dyn Watch)) {
+        if let Some(watch) = &self.watch {
+            tell(watch.as_ref());
+        }
     }
 
     /// Runs blocking work off the async threads; names the path in errors.
@@ -60,8 +84,22 @@ impl LocalFiles {
         file.sync_all().inspect_err(|_| self.poisoned.store(true, Ordering::Release))
     }
 
+    fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+        if failpoint::broken("leave files to the cache") {
+            return Ok(());
+        }
+        self.sync(file)?;
+        self.watch(|w| w.synced(path));
+        Ok(())
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.sync(&File::open(folder)?)
+        if failpoint::broken("leave names to the cache") {
+            return Ok(());
+        }
+        self.sync(&File::open(folder)?)?;
+        self.watch(|w| w.synced_folder(folder));
+        Ok(())
     }
 
     /// Makes the folder of a file, and the names of new folders durable.
@@ -70,18 +108,23 @@ impl LocalFiles {
         let mut missing: Vec<&Path> = parent.ancestors().take_while(|f| !f.exists()).collect();
         fs::create_dir_all(&parent)?;
         while let Some(made) = missing.pop() {
+            self.watch(|w| w.folder(made));
             self.sync_folder(made.parent().unwrap_or(Path::new("/")))?;
         }
         Ok(parent)
     }
 
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    /// Fills a file that was just made.
+    fn write(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.watch(|w| w.made(path));
         let (first, rest) = bytes.split_at(bytes.len() / 2);
         file.write_all(first)?;
+        self.watch(|w| w.wrote(path, first));
         pass("file.torn")?;
         file.write_all(rest)?;
+        self.watch(|w| w.wrote(path, rest));
         pass("file.before_sync")?;
-        self.sync(file)
+        self.sync_file(file, path)
     }
 }
 
@@ -133,7 +176,7 @@ impl Files for LocalFiles {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.run(path, move |this, path| {
             let parent = this.make_parent(path)?;
-            this.write(&mut File::create(path)?, &bytes)?;
+            this.write(&mut File::create(path)?, path, &bytes)?;
             this.sync_folder(&parent)
         })
         .await
@@ -150,9 +193,11 @@ impl Files for LocalFiles {
                 // Readable by whom the umask lets, as any other file.
                 .permissions(fs::Permissions::from_mode(0o666))
                 .tempfile_in(&parent)?;
-            this.write(pending.as_file_mut(), &bytes)?;
+            let shown = pending.path().to_owned();
+            this.write(pending.as_file_mut(), &shown, &bytes)?;
             pass("file.before_link")?;
             name_new(pending.into_temp_path(), path)?;
+            this.watch(|w| w.renamed(&shown, path));
             pass("file.after_link")?;
             this.sync_folder(&parent)
         })
@@ -165,6 +210,7 @@ impl Files for LocalFiles {
             let parent = this.make_parent(&to)?;
             pass("file.before_rename")?;
             fs::rename(from, &to)?;
+            this.watch(|w| w.renamed(from, &to));
             pass("file.after_rename")?;
             this.sync_folder(&parent)?;
             match from.parent() {
@@ -195,6 +241,12 @@ impl Files for LocalFiles {
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        self.run(path, |_, path| missing_is_none(fs::remove_file(path)).map(|_| ())).await
+        self.run(path, |this, path| {
+            if missing_is_none(fs::remove_file(path))?.is_some() {
+                this.watch(|w| w.removed(path));
+            }
+            Ok(())
+        })
+        .await
     }
 }

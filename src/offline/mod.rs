@@ -26,3 +26,5 @@ pub mod writer;
 
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(test)]
+pub(crate) mod power;

@@ -2,7 +2,7 @@
 //!
 //! `{feature}` is the feature's name, `{key}` all key columns in order, joined by `:`, `{column}`
 //! one key column (a column called `feature` or `key` is reached through `{key}`). Parts are the
-//! text of `online::text` with `%`, `:`, `{`, `}`, space and control characters percent-encoded,
+//! text of `model::text` with `%`, `:`, `{`, `}`, space and control characters percent-encoded,
 //! so two entities never share a key: the template must contain every key column, and two parts
 //! must be kept apart by a literal with a `:`. A feature without key columns has one entity, whose
 //! `{key}` is empty. An entity with a NULL in its key has no key.
@@ -12,7 +12,7 @@ use std::fmt::Write;
 use arrow::array::{Array, ArrayRef};
 
 use crate::error::{Error, Result};
-use crate::online::text::write_text;
+use crate::model::text::write_text;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {

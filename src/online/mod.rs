@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `text` | one value ↔ the text a person can read in Redis and in JSON |
+//! | `text` | values read back from their text |
 //! | `key_layout` | [`key_layout::KeyTemplate`]: `online.key` → the key of an entity |
 //! | `store` | the [`store::OnlineStore`] trait, [`store::Version`], [`store::OnlineFeature`] |
 //! | `redis` | one hash per entity, written atomically and only forwards |

@@ -20,11 +20,12 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::model::batch::{NEWEST_COLUMN, STATUS_COLUMN};
+use crate::model::text::write_text;
 use crate::model::time::EventTime;
 use crate::online::store::{
     Basis, Mark, OnlineFeature, OnlineRow, OnlineStore, Version, Written, as_of_column, column,
 };
-use crate::online::text::{read_text, shown, write_text};
+use crate::online::text::{read_text, shown};
 use crate::operator::answer::Status;
 
 /// How long a command is tried again before the error is reported.

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::model::batch::AS_OF_COLUMN;
+use crate::model::text::has_text;
 use crate::model::time::EventTime;
 use crate::online::key_layout::KeyTemplate;
-use crate::online::text::has_text;
 use crate::operator::answer::Status;
 use crate::plan::dataflow::FeaturePlan;
 

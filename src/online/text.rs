@@ -1,194 +1,26 @@
-//! One Arrow value as text a person can read, and back: the encoding of hash fields in Redis, of
-//! the parts of online keys and, quoted where JSON asks for it, of values over HTTP.
-//!
-//! Integers and decimals plain, floats in the shortest form that reads back to the same bits
-//! (`NaN`, `inf`, `-inf`), `true|false`, dates `YYYY-MM-DD`, timestamps RFC 3339 with `Z`, bytes
-//! base64 (standard alphabet, padded), lists and maps JSON. NULL has no text: the field is absent.
-//! Must never go through a number type narrower than the value's own.
+//! Values read back from their text (`model::text`): the fields of hashes in Redis, answers over
+//! HTTP.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, GenericListArray, LargeBinaryArray, MapArray,
-    OffsetSizeTrait, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, GenericListArray, LargeBinaryArray, MapArray, OffsetSizeTrait,
+    StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, FieldRef,
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{Error, Result};
 use crate::limits::ERROR_VALUE_BYTES;
-use crate::model::time::{DAY_US, EventTime};
-
-/// Whether values of this type have a text form.
-pub fn has_text(data_type: &DataType) -> bool {
-    use DataType as T;
-    match data_type {
-        T::Null | T::Boolean | T::Date32 | T::Timestamp(TimeUnit::Microsecond, _) => true,
-        T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Binary | T::LargeBinary | T::BinaryView => true,
-        T::Float32 | T::Float64 | T::Decimal128(..) | T::Decimal256(..) => true,
-        T::List(item) | T::LargeList(item) => has_text(item.data_type()),
-        T::Map(entries, _) => match entries.data_type() {
-            T::Struct(fields) => fields.iter().all(|field| has_text(field.data_type())),
-            _ => false,
-        },
-        other => other.is_integer(),
-    }
-}
-
-fn plain<T: ArrowPrimitiveType>(array: &dyn Array, row: usize, out: &mut String)
-where
-    T::Native: std::fmt::Display,
-{
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{}", array.as_primitive::<T>().value(row));
-}
-
-fn float(x: f64, shortest: impl std::fmt::Debug, out: &mut String) {
-    let _ = match x {
-        x if x.is_nan() => write!(out, "NaN"),
-        x if x.is_infinite() => write!(out, "{}", if x > 0.0 { "inf" } else { "-inf" }),
-        _ => write!(out, "{shortest:?}"),
-    };
-}
+use crate::model::text::has_text;
+use crate::model::time::EventTime;
 
 fn no_text(data_type: &DataType) -> Error {
     Error::not_yet(format!("an online value of type {data_type}"))
         .with_hint("select a column of a scalar type or a list of one")
-}
-
-/// Appends the text of a value; `row` must not be NULL there.
-pub fn write_text(array: &dyn Array, row: usize, out: &mut String) -> Result<()> {
-    use DataType as T;
-    match array.data_type() {
-        T::Boolean => out.push_str(if array.as_boolean().value(row) { "true" } else { "false" }),
-        T::Int8 => plain::<Int8Type>(array, row, out),
-        T::Int16 => plain::<Int16Type>(array, row, out),
-        T::Int32 => plain::<Int32Type>(array, row, out),
-        T::Int64 => plain::<Int64Type>(array, row, out),
-        T::UInt8 => plain::<UInt8Type>(array, row, out),
-        T::UInt16 => plain::<UInt16Type>(array, row, out),
-        T::UInt32 => plain::<UInt32Type>(array, row, out),
-        T::UInt64 => plain::<UInt64Type>(array, row, out),
-        T::Float32 => {
-            let x = array.as_primitive::<Float32Type>().value(row);
-            float(f64::from(x), x, out);
-        }
-        T::Float64 => {
-            let x = array.as_primitive::<Float64Type>().value(row);
-            float(x, x, out);
-        }
-        T::Decimal128(..) => {
-            out.push_str(&array.as_primitive::<Decimal128Type>().value_as_string(row));
-        }
-        T::Decimal256(..) => {
-            out.push_str(&array.as_primitive::<Decimal256Type>().value_as_string(row));
-        }
-        T::Date32 => {
-            let days = i64::from(array.as_primitive::<Date32Type>().value(row));
-            out.push_str(&EventTime(days.saturating_mul(DAY_US)).date());
-        }
-        T::Timestamp(TimeUnit::Microsecond, _) => {
-            let at = EventTime(array.as_primitive::<TimestampMicrosecondType>().value(row));
-            let _ = write!(out, "{at}");
-        }
-        T::Utf8 => out.push_str(array.as_string::<i32>().value(row)),
-        T::LargeUtf8 => out.push_str(array.as_string::<i64>().value(row)),
-        T::Utf8View => out.push_str(array.as_string_view().value(row)),
-        T::Binary => STANDARD.encode_string(array.as_binary::<i32>().value(row), out),
-        T::LargeBinary => STANDARD.encode_string(array.as_binary::<i64>().value(row), out),
-        T::BinaryView => STANDARD.encode_string(array.as_binary_view().value(row), out),
-        T::List(_) => write_list(&array.as_list::<i32>().value(row), out)?,
-        T::LargeList(_) => write_list(&array.as_list::<i64>().value(row), out)?,
-        T::Map(..) => write_map(&array.as_map().value(row), out)?,
-        other => return Err(no_text(other)),
-    }
-    Ok(())
-}
-
-fn write_list(items: &ArrayRef, out: &mut String) -> Result<()> {
-    out.push('[');
-    for item in 0..items.len() {
-        if item > 0 {
-            out.push(',');
-        }
-        write_json(items, item, out)?;
-    }
-    out.push(']');
-    Ok(())
-}
-
-/// Pairs as a JSON object; keys as their text.
-fn write_map(pairs: &StructArray, out: &mut String) -> Result<()> {
-    let mut before = '{';
-    for pair in 0..pairs.len() {
-        out.push(before);
-        before = ',';
-        let mut key = String::new();
-        write_text(pairs.column(0), pair, &mut key)?;
-        write_json_string(&key, out);
-        out.push(':');
-        write_json(pairs.column(1), pair, out)?;
-    }
-    out.push_str(if before == '{' { "{}" } else { "}" });
-    Ok(())
-}
-
-/// Appends a value as JSON: numbers in full, NaN and ±inf as strings, NULL as `null`.
-pub fn write_json(array: &dyn Array, row: usize, out: &mut String) -> Result<()> {
-    use DataType as T;
-    if array.data_type() == &T::Null || array.is_null(row) {
-        out.push_str("null");
-        return Ok(());
-    }
-    let bare = match array.data_type() {
-        T::Float32 => array.as_primitive::<Float32Type>().value(row).is_finite(),
-        T::Float64 => array.as_primitive::<Float64Type>().value(row).is_finite(),
-        T::Boolean | T::Decimal128(..) | T::Decimal256(..) => true,
-        T::List(_) | T::LargeList(_) | T::Map(..) => true,
-        other => other.is_integer(),
-    };
-    if bare {
-        return write_text(array, row, out);
-    }
-    let mut text = String::new();
-    write_text(array, row, &mut text)?;
-    write_json_string(&text, out);
-    Ok(())
-}
-
-/// Appends a JSON string literal. No tree of JSON values in between: this is on the path of every
-/// answer.
-pub fn write_json_string(text: &str, out: &mut String) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
-        let (plain, from) = rest.split_at(at);
-        out.push_str(plain);
-        let mut chars = from.chars();
-        match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            Some('\t') => out.push_str("\\t"),
-            Some(control) => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
-    out.push('"');
 }
 
 /// Cuts a quoted value to what an error message may show.
@@ -204,7 +36,7 @@ fn unreadable(text: &str, data_type: &DataType) -> Error {
         .with_hint("the value was written by something else: delete the field or the key")
 }
 
-/// Reads texts written by [`write_text`] back as an array of `data_type`; `None` gives NULL.
+/// Reads texts written by `model::text::write_text` back as an array of `data_type`; `None` gives NULL.
 pub fn read_text(texts: &[Option<String>], data_type: &DataType) -> Result<ArrayRef> {
     use DataType as T;
     match data_type {

@@ -19,8 +19,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
+use crate::model::text::{write_json, write_json_string};
 use crate::model::time::{EventTime, SECOND_US};
-use crate::online::text::{split_json_list, write_json, write_json_string};
+use crate::online::text::split_json_list;
 use crate::serve::engine::{Answers, Engine, Keys, Status, no_such_feature};
 use crate::serve::json;
 use crate::sql::diagnostic::{quoted, suggestion};

@@ -52,6 +52,7 @@ pub struct Service {
     pub guard: Guard,
     pub tokens: Tokens,
     pub traffic: Arc<Traffic>,
+    pub body_timeout: Duration,
     requests: Semaphore,
     submissions: Semaphore,
 }
@@ -64,7 +65,8 @@ impl Service {
         traffic: Arc<Traffic>,
     ) -> Self {
         let (requests, submissions) = (Semaphore::new(REQUESTS_MAX), Semaphore::new(SQL_MAX));
-        Self { engine, guard, tokens, traffic, requests, submissions }
+        let body_timeout = BODY_TIMEOUT;
+        Self { engine, guard, tokens, traffic, body_timeout, requests, submissions }
     }
 }
 
@@ -283,7 +285,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Re
 }
 
 async fn online_features(State(service): State<Shared>, request: Request) -> Response {
-    let body = match body_of(request).await {
+    let body = match body_of(&service, request).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -300,7 +302,7 @@ async fn submission(State(service): State<Shared>, request: Request) -> Response
         return busy("submissions of SQL");
     };
     let headers = request.headers().clone();
-    let body = match body_of(request).await {
+    let body = match body_of(&service, request).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -347,8 +349,9 @@ async fn rebuild(
 }
 
 /// The whole body, within bytes and time; else the answer that says so.
-async fn body_of(request: Request<Body>) -> Result<Bytes, Response> {
-    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+async fn body_of(service: &Service, request: Request<Body>) -> Result<Bytes, Response> {
+    let limit = service.body_timeout;
+    match tokio::time::timeout(limit, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(BytesRejection::FailedToBufferBody(reason)))
             if reason.status() == StatusCode::PAYLOAD_TOO_LARGE =>
@@ -357,7 +360,7 @@ async fn body_of(request: Request<Body>) -> Result<Bytes, Response> {
         }
         Ok(Err(reason)) => Err(refused(&Error::usage(reason.body_text()))),
         Err(_) => {
-            let error = Error::usage(format!("no whole body within {BODY_TIMEOUT:?}"));
+            let error = Error::usage(format!("no whole body within {limit:?}"));
             Err(failed(StatusCode::REQUEST_TIMEOUT, &error))
         }
     }

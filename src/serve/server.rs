@@ -63,6 +63,8 @@ pub struct Server {
     tokens: Tokens,
     tls: Option<TlsAcceptor>,
     header_timeout: Duration,
+    /// Another than usual for the body of a request.
+    body_timeout: Option<Duration>,
     connections_max: usize,
     drain: Duration,
 }
@@ -96,6 +98,7 @@ impl Server {
             tokens: options.tokens,
             tls,
             header_timeout: HEADER_TIMEOUT,
+            body_timeout: None,
             connections_max: CONNECTIONS_MAX,
             drain: DRAIN,
         })
@@ -108,7 +111,8 @@ impl Server {
     /// Serves until `stop` is true (or its sender is gone), then lets running requests end.
     pub async fn run(self, engine: Arc<dyn Engine>, mut stop: watch::Receiver<bool>) {
         let traffic = Arc::new(Traffic::default());
-        let service = Service::new(engine, self.guard, self.tokens, traffic.clone());
+        let mut service = Service::new(engine, self.guard, self.tokens, traffic.clone());
+        service.body_timeout = self.body_timeout.unwrap_or(service.body_timeout);
         let router = router(Arc::new(service));
         let slots = Arc::new(Semaphore::new(self.connections_max));
         let (cut, cut_off) = watch::channel(false);

@@ -14,14 +14,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::ipc::writer::StreamWriter;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use axum::body::{Body, Bytes};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 
 use crate::error::{Error, Kind, Result};
 use crate::format::rejection::sql_type;
-use crate::online::text::{has_text, write_json, write_json_string};
+use crate::model::text::{write_json_row, write_json_string};
 use crate::serve::engine::{Desired, Engine, SqlAnswer};
 use crate::sql::ast::{ExplainTarget, Statement};
 use crate::sql::guard::on_big_stack;
@@ -161,7 +160,7 @@ async fn rows(mut stream: SendableRecordBatchStream, out: &mut String) -> Result
             if !std::mem::take(&mut first) {
                 out.push(',');
             }
-            object(&batch, row, out)?;
+            write_json_row(&batch, row, out)?;
             if out.len() > ANSWER_BYTES_MAX {
                 return Err(Error::new(
                     Kind::Exhausted,
@@ -172,30 +171,6 @@ async fn rows(mut stream: SendableRecordBatchStream, out: &mut String) -> Result
         }
     }
     out.push_str("]}");
-    Ok(())
-}
-
-fn object(batch: &RecordBatch, row: usize, out: &mut String) -> Result<()> {
-    out.push('{');
-    for (at, (field, column)) in batch.schema_ref().fields().iter().zip(batch.columns()).enumerate()
-    {
-        if at > 0 {
-            out.push(',');
-        }
-        write_json_string(field.name(), out);
-        out.push(':');
-        if has_text(column.data_type()) {
-            write_json(column.as_ref(), row, out)?;
-        } else if column.is_null(row) {
-            out.push_str("null");
-        } else {
-            // Structs, maps, intervals: JSON has no word for them, or several.
-            let options = FormatOptions::new().with_null("null");
-            let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
-            write_json_string(&formatter.value(row).try_to_string()?, out);
-        }
-    }
-    out.push('}');
     Ok(())
 }
 

@@ -16,8 +16,8 @@ use crate::clock::monotonic;
 use crate::error::{Error, Result};
 use crate::format::csv::csv_to_json;
 use crate::format::json::find_field;
-use crate::format::render::write_row;
 use crate::limits::BATCH_ROWS;
+use crate::model::text::write_json_row;
 use crate::model::time::EventTime;
 
 use super::broker::{BrokerContext, admin, broker_error, client_config, servers};
@@ -213,7 +213,7 @@ impl Sender<'_> {
         for at in 0..records.len() {
             text.clear();
             match records {
-                Records::Rows(rows) => write_row(&rows.batch, at, &mut text)?,
+                Records::Rows(rows) => write_json_row(&rows.batch, at, &mut text)?,
                 Records::Messages(messages) => {
                     if let Some(length) = messages.oversize(at) {
                         return Err(Error::data(format!(

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow::array::{Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 
 use crate::error::Result;
-use crate::format::render::write_row;
 use crate::limits::DEAD_LETTER_OVERSIZE_BYTES;
+use crate::model::text::write_json_row;
 use crate::model::time::EventTime;
 
 /// A stretch of the buffer; `start == u32::MAX` is NULL.
@@ -237,7 +237,7 @@ impl Records {
             Self::Messages(messages) => messages.value(index).map(Cow::Borrowed),
             Self::Rows(rows) => {
                 let mut text = Vec::new();
-                write_row(&rows.batch, index, &mut text).ok()?;
+                write_json_row(&rows.batch, index, &mut text).ok()?;
                 Some(Cow::Owned(text))
             }
         }

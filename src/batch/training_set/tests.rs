@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Float64Array, Int32Array, Int64Array};
 
+use datafusion::physical_plan::collect;
+
 use super::*;
+use crate::batch::backfill::{TimeRange, final_rows};
 use crate::catalog::source::SourceDef;
 use crate::operator::answer::tests::{
     Event, SECOND, Shape, Trial, batch, int, line, naive, sql, trial,
@@ -226,6 +229,53 @@ async fn labels_at_event_times_leak_only_when_told_to() {
             rows.iter().flat_map(|rows| (0..rows.num_rows()).map(|row| line(rows, row))).collect();
         let found: Vec<Val> = lines.iter().map(|line| line[4].clone()).collect();
         assert_eq!(found, sums.map(|sum: f64| Val::Float(sum.to_bits())), "{bound:?}");
+    }
+}
+
+/// Amounts whose sums depend on the order of addition.
+fn uneven(events: &mut [Event]) {
+    for event in events {
+        event.amount = event.amount.map(|amount| amount / 7.0);
+    }
+}
+
+#[tokio::test]
+async fn inclusive_labels_at_event_times_have_the_final_rows() {
+    for seed in 0..cases() / 4 {
+        let mut random = Random::new(seed ^ 0xf1);
+        let Trial { mut shapes, mut events } = trial(&mut random);
+        uneven(&mut events);
+        shapes.retain(|(shape, _)| !matches!(shape, Shape::Tumble(_)));
+        shapes.push((Shape::Range(10), None));
+        shapes.iter_mut().for_each(|(_, ttl)| *ttl = None);
+        let directory = tempfile::tempdir().unwrap();
+        let arrived: Vec<i64> = events.iter().map(|e| e.second).collect();
+        let history = history(directory.path(), &events, &arrived).await;
+        let users = events.iter().map(|e| Some(e.user)).collect();
+        let asked = Asked { users, seconds: arrived.into_iter().map(Some).collect() };
+        let labels = labels(&mut random, &asked);
+        let lookup = Lookup { bound: Bound::Inclusive, known_lag_us: None };
+        let (rows, _) = rows_of(&mut random, &labels, &shapes, &history, lookup).await;
+        let lines: Vec<Vec<Val>> =
+            rows.iter().flat_map(|rows| (0..rows.num_rows()).map(|row| line(rows, row))).collect();
+        for (feature, plan) in plans(&shapes).iter().enumerate() {
+            let context = session(vec![], &SessionOptions::default());
+            let finals = final_rows(&context, plan, &history, TimeRange::default()).await.unwrap();
+            let finals = collect(finals, context.task_ctx()).await.unwrap();
+            // user_id, n, s, last, event_time; one row per event, at times of their own.
+            let finals: BTreeMap<String, Vec<Val>> = finals
+                .iter()
+                .flat_map(|rows| (0..rows.num_rows()).map(|row| line(rows, row)))
+                .map(|line| (format!("{:?}", line[4]), line))
+                .collect();
+            assert_eq!(finals.len(), events.len(), "seed {seed}");
+            for (label, event) in lines.iter().zip(&events) {
+                let at = labels.schema.fields().len() + 5 * feature;
+                let row = &finals[&format!("{:?}", int(event.second * SECOND))];
+                assert_eq!(row[0], int(event.user), "seed {seed}");
+                assert_eq!(label[at..at + 4], row[1..], "seed {seed}: {:?}", shapes[feature]);
+            }
+        }
     }
 }
 

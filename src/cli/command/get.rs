@@ -9,9 +9,10 @@ use crate::cli::args::{GetArgs, ResultFormat};
 use crate::cli::command::Session;
 use crate::cli::engine::{Answer, At, GetOptions};
 use crate::cli::script::Failure;
-use crate::cli::table::{ResultWriter, json};
+use crate::cli::table::ResultWriter;
 use crate::error::Result;
 use crate::model::batch::{AS_OF_COLUMN, timestamp_type};
+use crate::model::text::{json_string, write_json_row};
 
 pub async fn run(args: &GetArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     let options = GetOptions {
@@ -31,13 +32,13 @@ pub async fn run(args: &GetArgs, session: &mut Session<'_>) -> Result<(), Failur
 /// The object that HTTP answers with.
 pub fn as_json(answer: &Answer) -> Result<String> {
     let (mut key, mut values) = (String::new(), String::new());
-    json::row(&answer.key, 0, &mut key)?;
-    json::row(&answer.values, 0, &mut values)?;
-    let as_of = answer.as_of.map_or("null".to_owned(), |t| json::text(&t.to_string()));
+    write_json_row(&answer.key, 0, &mut key)?;
+    write_json_row(&answer.values, 0, &mut values)?;
+    let as_of = answer.as_of.map_or("null".to_owned(), |t| json_string(&t.to_string()));
     Ok(format!(
         "{{\"feature\":{},\"key\":{key},\"as_of\":{as_of},\"values\":{values},\"status\":{}}}",
-        json::text(&answer.feature),
-        json::text(answer.status),
+        json_string(&answer.feature),
+        json_string(answer.status),
     ))
 }
 

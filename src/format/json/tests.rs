@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use super::*;
 use crate::format::options::JsonTimestamp;
 use crate::format::rejection::Reason;
-use crate::format::render::write_row;
 use crate::model::batch::timestamp_type;
+use crate::model::text::write_json_row;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
     let fields = fields.iter().map(|(n, t, nullable)| Field::new(*n, t.clone(), *nullable));
@@ -24,7 +24,7 @@ fn rendered(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows())
         .map(|row| {
             let mut out = Vec::new();
-            write_row(batch, row, &mut out).unwrap();
+            write_json_row(batch, row, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         })
         .collect()

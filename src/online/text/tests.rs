@@ -1,11 +1,13 @@
 //! Every type to text and back, to the last bit.
 
 use arrow::array::{
-    BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, ListArray,
-    UInt64Array,
+    Array, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int64Array, ListArray, UInt64Array,
 };
+use arrow::datatypes::Float64Type;
 
 use super::*;
+use crate::model::text::write_text;
 
 fn texts(array: &ArrayRef) -> Vec<Option<String>> {
     let text = |row| {

@@ -357,6 +357,8 @@ const NOTICED: &[(&str, &str)] = &[
     ),
     ("collect what a successor has begun", AWAKE),
     ("drop what a successor has prepared", AWAKE),
+    ("leave files to the cache", POWER_CUT),
+    ("leave names to the cache", POWER_CUT),
     (
         "believe every manifest",
         "checkpoint::manifest::tests::every_truncation_and_every_flipped_bit_is_detected",
@@ -369,6 +371,8 @@ const NOTICED: &[(&str, &str)] = &[
 ];
 const SIMULATION: &str =
     "runtime::step::tests::dying_anywhere_and_coming_back_changes_nothing_that_anybody_sees";
+const POWER_CUT: &str =
+    "checkpoint::store::tests::a_power_cut_at_any_moment_loses_and_repeats_nothing";
 const AWAKE: &str = "runtime::step::awake::\
      an_engine_that_sleeps_anywhere_while_another_takes_over_does_no_harm";
 

@@ -358,6 +358,23 @@ async fn silent_and_slow_clients_are_sent_away() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_answered_in_time() {
+    let quick = |server: &mut Server| server.body_timeout = Some(Duration::from_millis(50));
+    let server = start_with(Fixture::default(), options(), quick).await;
+    for path in ["/sql", "/get-online-features"] {
+        let mut slow = TcpStream::connect(&server.address).await.unwrap();
+        let head = post(path, "{\"features\": [\"pair:n\"], \"entities\": {}}");
+        slow.write_all(&head.as_bytes()[..head.len() - 10]).await.unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(status(&answer), 408, "{path}: {answer}");
+        assert!(answer.contains("no whole body within 50ms"), "{answer}");
+    }
+    // Others are not held up by those.
+    assert_eq!(get(&server.info, "/health").await.unwrap(), "{\"status\":\"ok\"}");
+}
+
+#[tokio::test]
 async fn other_machines_are_let_in_only_with_tokens_or_when_told() {
     let everywhere = || ServeOptions::plain(([0, 0, 0, 0], 0).into());
     let error = Server::bind(everywhere()).await.err().unwrap();

@@ -3,7 +3,7 @@
 
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use crate::format::render::write_text;
+use crate::model::text::write_json_string;
 use crate::model::time::EventTime;
 use crate::source::records::Messages;
 
@@ -28,15 +28,15 @@ pub(super) fn headers_json(headers: &impl Headers) -> Vec<u8> {
             out.push(b',');
         }
         out.push(b'[');
-        write_text(header.key, &mut out);
+        write_json_string(header.key, &mut out);
         out.push(b',');
         match header.value.map(|value| (value, std::str::from_utf8(value))) {
             None => out.extend_from_slice(b"null"),
-            Some((_, Ok(text))) => write_text(text, &mut out),
+            Some((_, Ok(text))) => write_json_string(text, &mut out),
             Some((bytes, Err(_))) => {
                 out.extend_from_slice(b"{\"base64\":");
                 let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-                write_text(&text, &mut out);
+                write_json_string(&text, &mut out);
                 out.push(b'}');
             }
         }
