@@ -1,4 +1,4 @@
-"""Runs skewless and DuckDB in turn on generated card transactions; see scripts/bench."""
+"""Runs skewless, DuckDB and Polars in turn on generated card transactions; see scripts/bench."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ import time
 
 import duckdb
 import numpy as np
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -111,6 +112,34 @@ c.execute(f"COPY ({sql}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
 """
 
 
+# The same idea: labels among the events, a microsecond early, in two rolling groups.
+POLARS_CHILD = """
+import sys, os
+os.environ["POLARS_MAX_THREADS"] = "2"
+import polars as pl
+source, labels, out = sys.argv[1:]
+c, amount = pl.col, pl.col("amount")
+events = pl.scan_parquet(source).select(
+    pl.lit(None, dtype=pl.Int64).alias("label_id"), "user_id", c("event_time").alias("t"), "amount")
+asked = pl.scan_parquet(labels).select(
+    "label_id", "user_id", (c("label_time") - pl.duration(microseconds=1)).alias("t"),
+    pl.lit(None, dtype=pl.Float64).alias("amount"))
+both = pl.concat([events, asked]).sort("user_id", "t").collect()
+def rolled(period, hours):
+    aggregates = [
+        amount.count().cast(pl.Int64).alias(f"c{hours}"),
+        pl.when(amount.count() > 0).then(amount.sum()).alias(f"s{hours}"),
+        amount.mean().alias(f"a{hours}"), amount.max().alias(f"m{hours}"),
+        amount.std().alias(f"sd{hours}")]
+    windows = both.rolling("t", period=period, closed="both", group_by="user_id")
+    return windows.agg(*aggregates).drop("user_id", "t")
+parts = [both.select("label_id", "user_id", c("t").alias("label_time")),
+         rolled("3599999999us", 1), rolled("86399999999us", 24)]
+rows = pl.concat(parts, how="horizontal").filter(c("label_id").is_not_null())
+rows.write_parquet(out, compression="snappy")
+"""
+
+
 def check(ours, theirs, row="txn_id"):
     """Row counts and integer sums must agree; returns the largest relative float difference."""
     c = duckdb.connect()
@@ -176,8 +205,10 @@ def main():
     home = os.path.join(work, "home")
     subprocess.run([a.binary, "--home", home, "apply", batch], check=True, stdout=subprocess.DEVNULL)
     ours, theirs = os.path.join(work, "ours.parquet"), os.path.join(work, "duckdb.parquet")
-    our_labels, their_labels = (os.path.join(work, f"{x}-labels.parquet") for x in ("our", "their"))
-    runs = {"skewless": [], "duckdb": [], "stream": [], "training": [], "training duckdb": []}
+    our_labels, their_labels, polars_labels = (
+        os.path.join(work, f"{x}-labels.parquet") for x in ("our", "their", "polars"))
+    names = ["skewless", "duckdb", "stream", "training", "training duckdb", "training polars"]
+    runs = {name: [] for name in names}
     for _ in range(a.reps):
         runs["skewless"].append(run([a.binary, "--home", home, "backfill", "f3", "--out", ours,
                                      "--overwrite"]))
@@ -192,8 +223,11 @@ def main():
         runs["training duckdb"].append(run([
             sys.executable, "-c", DUCKDB_CHILD, source, their_labels, os.path.join(work, "tmp"),
             TRAINING, labels]))
+        runs["training polars"].append(run([
+            sys.executable, "-c", POLARS_CHILD, source, labels, polars_labels]))
     worst = check(ours, theirs)
     worst_label = check(our_labels, their_labels, "label_id")
+    worst_label = max(worst_label, check(our_labels, polars_labels, "label_id"))
     print(f"F3 backfill, {a.rows} rows, Parquet to Parquet, median of {a.reps} interleaved runs "
           f"(whole processes); largest relative difference {worst:.1e}\n")
     print("| engine | wall s | CPU s | peak MiB |\n|---|---|---|---|")
@@ -204,7 +238,9 @@ def main():
     print("| engine | wall s | CPU s | peak MiB |\n|---|---|---|---|")
     mine = row("skewless", runs["training"])
     peer = row(f"DuckDB {duckdb.__version__}", runs["training duckdb"])
-    print(f"\nratio of wall times, DuckDB / skewless: {peer / mine:.2f}\n")
+    other = row(f"Polars {polars.__version__}", runs["training polars"])
+    print(f"\nratio of wall times, DuckDB / skewless: {peer / mine:.2f}, "
+          f"Polars / skewless: {other / mine:.2f}\n")
     print("| F3 stream | wall s | CPU s | peak MiB |\n|---|---|---|---|")
     seconds = row(f"{a.json_rows} JSON events", runs["stream"])
     print(f"\n{a.json_rows / seconds:,.0f} JSON events/s, start and stop of the process included")
