@@ -34,7 +34,7 @@ use crate::offline::store::Location;
 use crate::plan::bind::{SourceLookup, plan_feature};
 use crate::plan::dataflow::FeaturePlan;
 use crate::plan::session::statement_frame;
-use crate::source::admit::Compute;
+use crate::source::admit::{Compute, Floors};
 use crate::source::dead_topic;
 use crate::sql::diagnostic::suggestion;
 use crate::sql::guard::on_big_stack;
@@ -46,6 +46,15 @@ pub struct KnownSource {
     pub compute: Option<Compute>,
     /// Directory of its dead letters.
     pub dead_letters: String,
+    /// What an engine has set while it read the source.
+    pub floors: Floors,
+}
+
+impl KnownSource {
+    async fn history(&self) -> Result<History> {
+        let history = History::find(&self.def, self.compute.clone()).await?;
+        Ok(history.with_floors(self.floors.clone()))
+    }
 }
 
 /// A feature as ad-hoc SQL sees it.
@@ -148,7 +157,7 @@ impl Known {
         let plan = on_big_stack(|| plan_feature(self, &windowed.table, 1, &windowed.query))?;
         let source =
             self.sources.get(&plan.source).ok_or_else(|| unknown("source", &plan.source))?;
-        let history = History::find(&source.def, source.compute.clone()).await?;
+        let history = source.history().await?;
         let rows = final_rows(context, &plan, &history, TimeRange::default()).await?;
         let columns: Vec<usize> =
             (0..windowed.columns.unwrap_or(plan.schema().fields().len())).collect();
@@ -161,7 +170,7 @@ impl Known {
         context: &SessionContext,
         source: &KnownSource,
     ) -> Result<Arc<dyn TableProvider>> {
-        let history = History::find(&source.def, source.compute.clone()).await?;
+        let history = source.history().await?;
         let plan = history.admitted(context, None, None).await?;
         Ok(Arc::new(PlanTable { plan, schema: source.def.schema() }))
     }
@@ -175,13 +184,13 @@ impl Known {
         let mut found = BTreeMap::new();
         for name in names {
             let named = if let Some(source) = self.sources.get(name) {
-                let history = History::find(&source.def, source.compute.clone()).await?;
+                let history = source.history().await?;
                 let plan = history.admitted(context, None, None).await?;
                 Named::Source(Arc::new(PlanTable { plan, schema: source.def.admitted_schema() }))
             } else if let Some(feature) = self.features.get(name) {
                 let source = &feature.plan.source;
                 let source = self.sources.get(source).ok_or_else(|| unknown("source", source))?;
-                let history = History::find(&source.def, source.compute.clone()).await?;
+                let history = source.history().await?;
                 let event_time = source.def.watermark.column.clone();
                 Named::Feature { plan: Arc::new(feature.plan.clone()), event_time, history }
             } else {

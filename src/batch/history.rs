@@ -30,7 +30,7 @@ use crate::model::time::EventTime;
 use crate::offline::archive;
 use crate::offline::reader;
 use crate::offline::store::Location;
-use crate::source::admit::{Admission, Compute, Counts, Judgement};
+use crate::source::admit::{Admission, Compute, Counts, Floors, Judgement};
 use crate::source::file::FileSource;
 use crate::source::intake::Intake;
 use crate::source::records::{Records, RowOffsets, Rows};
@@ -71,6 +71,7 @@ pub struct History {
     url: String,
     compute: Option<Compute>,
     counts: Arc<Mutex<Counts>>,
+    floors: Arc<Floors>,
 }
 
 impl History {
@@ -92,7 +93,14 @@ impl History {
             }
         };
         let counts = Arc::new(Mutex::new(Counts::default()));
-        Ok(Self { def: def.clone(), kind, url, compute, counts })
+        Ok(Self { def: def.clone(), kind, url, compute, counts, floors: Arc::default() })
+    }
+
+    /// The floors that an engine has set while it read the same log: they are part of it.
+    #[must_use]
+    pub fn with_floors(mut self, floors: Floors) -> Self {
+        self.floors = Arc::new(floors);
+        self
     }
 
     /// Verdicts so far; complete once the plan has been read to its end.
@@ -215,13 +223,16 @@ impl History {
         let handle = tokio::runtime::Handle::current();
         let batches = Arc::new(Mutex::new(Some(batches)));
         let (def, compute, counts) = (self.def.clone(), self.compute.clone(), self.counts.clone());
-        let file: Arc<str> = self.url.as_str().into();
+        let (file, floors): (Arc<str>, _) = (self.url.as_str().into(), self.floors.clone());
         self.leaf(Arc::new(move |sender: &Sender<_>| {
             let taken = batches.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(mut batches) = taken else {
                 return Err(Error::internal("a history is read once"));
             };
             let mut intake = Intake::new(def.clone(), Judgement::Stream, compute.clone())?;
+            for (partition, floors) in floors.iter() {
+                floors.iter().for_each(|f| intake.admission_mut().set_floor(*partition, *f));
+            }
             while let Some(batch) = handle.block_on(futures::StreamExt::next(&mut batches)) {
                 for chunk in chunks(&batch?, &file)? {
                     if !judge(&mut intake, &chunk, &counts, sender)? {

@@ -46,6 +46,7 @@ pub fn source_difference(old: &SourceDef, new: &SourceDef) -> Difference {
         (was.dead_letter_max_ratio != is.dead_letter_max_ratio, "'dead_letter.max_ratio'"),
         (was.skip_gaps != is.skip_gaps, "'on_gap'"),
         (was.idle_timeout_us != is.idle_timeout_us, "'idle_timeout'"),
+        (was.advance_idle != is.advance_idle, "'idle'"),
         (was.datagen_rate != is.datagen_rate, "'rate'"),
     ];
     judge(&breaking, &compatible)

@@ -376,6 +376,7 @@ fn source_options(create: &CreateSource, options: &Options) -> Result<SourceOpti
         skip_gaps: options.text("on_gap").as_deref() == Some("skip"),
         max_future_us: typed.duration("max_future")?,
         idle_timeout_us: typed.duration("idle_timeout")?,
+        advance_idle: options.text("idle").as_deref() == Some("advance"),
         message_bytes_max: typed.bytes("message.max_bytes")?,
         datagen_rows: typed.count("rows"),
         datagen_rate: typed.count("rate"),

@@ -94,6 +94,8 @@ pub struct SourceOptions {
     pub skip_gaps: bool,
     pub max_future_us: i64,
     pub idle_timeout_us: i64,
+    /// `'idle' = 'advance'`: a partition without records for so long does not hold time back.
+    pub advance_idle: bool,
     pub message_bytes_max: usize,
     /// datagen: rows in all, rows per second of wall time (`None` = as fast as possible), seed.
     pub datagen_rows: Option<u64>,

@@ -143,8 +143,8 @@ impl CheckpointStore {
         }
     }
 
-    /// The newest manifest, whatever it names.
-    async fn newest(&self) -> Result<Option<Manifest>> {
+    /// The newest manifest, whatever has become of the files it names.
+    pub async fn newest(&self) -> Result<Option<Manifest>> {
         let Some((_, name)) = self.manifests().await?.into_iter().next() else { return Ok(None) };
         match self.location.files().get(&name).await? {
             Some(bytes) => Ok(Some(Manifest::decode(&bytes)?)),

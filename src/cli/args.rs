@@ -130,6 +130,7 @@ pub struct SqlArgs {
     /// Statements to run
     #[arg(short = 'e', long = "execute", value_name = "SQL")]
     pub execute: Vec<String>,
+    /// How results are written
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
 }
@@ -229,6 +230,7 @@ that it emits while its watermark goes from the one to the other.";
 #[derive(Debug, ClapArgs)]
 #[command(after_help = BACKFILL_HELP)]
 pub struct BackfillArgs {
+    /// The feature, as SHOW FEATURES lists it
     pub feature: String,
     /// Where to: one file if it ends in .parquet, else a directory of files
     #[arg(long, value_name = "URL")]
@@ -309,6 +311,7 @@ Asks the running engine; when none runs, the online store or the state of the la
 #[derive(Debug, ClapArgs)]
 #[command(after_help = GET_HELP)]
 pub struct GetArgs {
+    /// The feature, as SHOW FEATURES lists it
     pub feature: String,
     /// The entity key: one value per key column, in order or as column=value
     #[arg(value_name = "KEY", allow_negative_numbers = true)]
@@ -316,12 +319,14 @@ pub struct GetArgs {
     /// The values at this time; `now` is the source's time (the default)
     #[arg(long, value_name = "TIME|now", value_parser = at)]
     pub at: Option<At>,
+    /// How results are written
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct StatusArgs {
+    /// How results are written
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
 }
@@ -363,6 +368,7 @@ impl ReasonArg {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = DEAD_LETTERS_HELP)]
 pub struct DeadLettersArgs {
+    /// The source, as SHOW SOURCES lists it
     pub source: String,
     /// Only those with this reason
     #[arg(long, value_name = "REASON")]
@@ -373,6 +379,7 @@ pub struct DeadLettersArgs {
     /// One line per reason instead of one per record
     #[arg(long)]
     pub summary: bool,
+    /// How results are written
     #[arg(long, default_value = "table")]
     pub format: ResultFormat,
     /// Send the repaired records of this file to the source's topic; `-` is standard input
@@ -401,7 +408,10 @@ pub struct OnlineArgs {
 pub enum OnlineCommand {
     /// Write every current value of a feature to its online store
     #[command(after_help = REBUILD_HELP)]
-    Rebuild { feature: String },
+    Rebuild {
+        /// The feature, as SHOW FEATURES lists it
+        feature: String,
+    },
 }
 
 const PRODUCE_HELP: &str = "\
@@ -418,6 +428,7 @@ pub struct ProduceArgs {
     /// An ndjson, csv or parquet file, or the word `datagen` for generated card transactions
     #[arg(value_name = "FILE|datagen")]
     pub input: String,
+    /// The topic to send to; created where it is missing
     #[arg(long, value_name = "TOPIC")]
     pub topic: String,
     /// Kafka brokers

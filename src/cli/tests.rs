@@ -366,3 +366,23 @@ fn dead_letters_are_cut_for_people_whole_for_programs_and_counted_on_request() {
     let (result, ..) = run_command(&["dead-letters", "tx", "--replay", "/no/such/file"]);
     assert!(result.unwrap_err().error.message().contains("cannot read /no/such/file"));
 }
+
+fn without_help(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    let silent = |argument: &&clap::Arg| argument.get_help().is_none() && !argument.is_hide_set();
+    let arguments = command.get_arguments().filter(silent);
+    found.extend(arguments.map(|argument| format!("{path} {}", argument.get_id())));
+    for sub in command.get_subcommands() {
+        let path = format!("{path} {}", sub.get_name());
+        if sub.get_about().is_none() {
+            found.push(path.clone());
+        }
+        without_help(sub, &path, found);
+    }
+}
+
+#[test]
+fn every_command_and_every_argument_says_what_it_is() {
+    let mut found = Vec::new();
+    without_help(&Args::command(), "skewless", &mut found);
+    assert!(found.is_empty(), "no help for: {found:?}");
+}

@@ -36,7 +36,8 @@ fn unreadable(text: &str, data_type: &DataType) -> Error {
         .with_hint("the value was written by something else: delete the field or the key")
 }
 
-/// Reads texts written by `model::text::write_text` back as an array of `data_type`; `None` gives NULL.
+/// Reads texts written by `model::text::write_text` back as an array of `data_type`; `None` gives
+/// NULL.
 pub fn read_text(texts: &[Option<String>], data_type: &DataType) -> Result<ArrayRef> {
     use DataType as T;
     match data_type {

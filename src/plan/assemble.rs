@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::Spanned as _;
@@ -316,9 +316,17 @@ impl<'a> Parts<'a> {
 
     /// Whether every column of the row in `expr` is a key, a bound or the event time.
     fn only_known(&self, expr: &Expr) -> bool {
-        let bound = |e: &Expr| self.checked.is_bound(e);
         let keys = self.lowered.keys.as_deref().unwrap_or_default();
-        !any(expr, |part| is_row(part) && !keys.contains(part) && !bound(part))
+        let mut known = true;
+        let walked = expr.apply(|part| {
+            if keys.contains(part) || self.checked.is_bound(part) {
+                // Whatever a key is computed from is of no interest.
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            known &= !is_row(part);
+            Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        });
+        known && walked.is_ok()
     }
 
     /// A column of the result batch with the value `expr` had on the current row.

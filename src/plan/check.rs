@@ -20,7 +20,7 @@ use super::subquery;
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result, Span};
 use crate::sql::token::span_of;
-use crate::sql::window::{WindowCall, normalise, window_call};
+use crate::sql::window::{WindowCall, is_bound, normalise, window_call};
 
 /// A query whose shape is known to be that of a feature.
 #[derive(Clone, Debug)]
@@ -305,7 +305,14 @@ fn check_shape(select: &Select, window: Option<&WindowCall>) -> Result<()> {
         (Some(call), None, false) => Err(Error::usage("a window without GROUP BY")
             .with_hint("GROUP BY the key columns, window_start, window_end")
             .with_span(call.span)),
-        (Some(_), None, true) => Ok(()),
+        (Some(_), None, true) => match &select.group_by {
+            GroupByExpr::Expressions(keys, _) if !keys.iter().any(is_bound) => {
+                let error = Error::usage("GROUP BY leaves out the window");
+                let hint = "add window_start, window_end to the GROUP BY";
+                Err(error.with_hint(hint).with_span(span_of(select.group_by.span())))
+            }
+            _ => Ok(()),
+        },
         (None, _, false) if select.having.is_some() => {
             let span = select.having.as_ref().map(|having| span_of(having.span()));
             Err(Error::not_supported("HAVING without GROUP BY: every event gives its row")

@@ -66,6 +66,7 @@ pub fn transactions() -> SourceDef {
         skip_gaps: false,
         max_future_us: 0,
         idle_timeout_us: 0,
+        advance_idle: false,
         message_bytes_max: 0,
         datagen_rows: None,
         datagen_rate: None,

@@ -236,8 +236,7 @@ impl Lowering<'_> {
         let (bounds, keys): (Vec<_>, Vec<_>) =
             groups.iter().cloned().partition(|group| self.checked.is_bound(group));
         if bounds.is_empty() {
-            return Err(Error::usage("GROUP BY leaves out the window")
-                .with_hint("add window_start, window_end to the GROUP BY"));
+            return Err(Error::internal("a GROUP BY without the window"));
         }
         let mut distinct_keys: Vec<Expr> = Vec::new();
         for key in keys {

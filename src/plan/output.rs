@@ -3,7 +3,7 @@
 
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
-use sqlparser::ast::{Expr as SqlExpr, Ident, SelectItem, SetExpr};
+use sqlparser::ast::{Expr as SqlExpr, GroupByExpr, Ident, Select, SelectItem, SetExpr};
 
 use super::check::{CheckedQuery, two_columns};
 use super::dataflow::{TimeColumns, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
@@ -12,6 +12,7 @@ use super::lower::{Lowered, ROW};
 use crate::error::{Error, Result};
 use crate::limits::NAME_BYTES_MAX;
 use crate::sql::printer::name_text;
+use crate::sql::window::is_bound;
 
 /// One output column, its expression over ROW and SLOT columns.
 #[derive(Clone, Debug)]
@@ -84,19 +85,49 @@ fn missing_key(keys: &[Expr], columns: &[Output], checked: &CheckedQuery) -> Err
     ));
     let mut query = checked.query.clone();
     let SetExpr::Select(select) = query.body.as_mut() else { return error };
-    for (at, (key, text)) in missing.iter().zip(&texts).enumerate() {
-        let item = match key {
-            Expr::Column(column) => {
-                SelectItem::UnnamedExpr(SqlExpr::Identifier(Ident::new(name_text(&column.name))))
+    // As the GROUP BY has them: behind a sub-query keys have other names than in the source.
+    let grouped = grouped_only(select);
+    let shown: Vec<(SqlExpr, bool)> = match grouped.len() == missing.len() {
+        true => grouped.into_iter().map(|expr| (expr.clone(), is_name(&expr))).collect(),
+        false => missing
+            .iter()
+            .zip(&texts)
+            .map(|(key, text)| match key {
+                Expr::Column(column) => (identifier(&name_text(&column.name)), true),
+                _ => (identifier(text), false),
+            })
+            .collect(),
+    };
+    for (at, (expr, named)) in shown.into_iter().enumerate() {
+        let item = match named {
+            true => SelectItem::UnnamedExpr(expr),
+            false => {
+                SelectItem::ExprWithAlias { expr, alias: Ident::new(format!("key{}", at + 1)) }
             }
-            _ => SelectItem::ExprWithAlias {
-                expr: SqlExpr::Identifier(Ident::new(text)),
-                alias: Ident::new(format!("key{}", at + 1)),
-            },
         };
         select.projection.insert(at, item);
     }
     error.with_hint(format!("write {query}"))
+}
+
+fn identifier(text: &str) -> SqlExpr {
+    SqlExpr::Identifier(Ident::new(text))
+}
+
+fn is_name(expr: &SqlExpr) -> bool {
+    matches!(expr, SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_))
+}
+
+/// What is grouped by, is no bound, and is not selected.
+fn grouped_only(select: &Select) -> Vec<SqlExpr> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return Vec::new() };
+    let selected = |key: &SqlExpr| {
+        select.projection.iter().any(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr == key,
+            _ => false,
+        })
+    };
+    keys.iter().filter(|key| !is_bound(key) && !selected(key)).cloned().collect()
 }
 
 fn check_names(columns: &[Output], checked: &CheckedQuery) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::model::key::{KEY_GROUPS, Shard};
 use crate::model::time::EventTime;
 use crate::runtime::committer::{Committer, CommitterStart, Stop, Stores};
 use crate::runtime::exchange::lane_of;
+use crate::runtime::idle::IdleWatch;
 use crate::runtime::ingest::{Control, IngestTask, Stage};
 use crate::runtime::lane::{CellId, Lane};
 use crate::runtime::online::{OnlineTask, Reseed, Target};
@@ -279,6 +280,8 @@ fn ingest_tasks(
         let targets = open.targets.iter().map(|end| (end.partition, end.offset));
         ends.progress.sources[number].set_targets(targets);
         ends.progress.sources[number].lag.set_starts(&open.starts);
+        let admission = open.intake.admission();
+        ends.progress.sources[number].begin(&open.starts, |p| admission.watermark(p));
         tasks.push(IngestTask {
             number,
             source: open.source,
@@ -295,6 +298,7 @@ fn ingest_tasks(
             rate: open.rate,
             hold: open.hold,
             refresh: RefreshPace::of(pipeline, number),
+            idle: IdleWatch::of(&of.def),
             stage: Stage::Reading,
             rows_read: 0,
             started: clock::monotonic(),

@@ -19,6 +19,7 @@ use crate::model::batch::Position;
 use crate::model::epoch::Epoch;
 use crate::model::time::EventTime;
 use crate::runtime::exchange::split;
+use crate::runtime::idle::IdleWatch;
 use crate::runtime::lane::{CellId, LaneGroup};
 use crate::runtime::progress::{PartitionProgress, Progress, SourceProgress, Totals};
 use crate::runtime::refresh::RefreshPace;
@@ -64,6 +65,8 @@ pub struct IngestTask {
     pub hold: Vec<Position>,
     /// When current values are made to follow time.
     pub refresh: RefreshPace,
+    /// Which partitions are quiet.
+    pub idle: IdleWatch,
     pub stage: Stage,
     /// Records read since `started`.
     pub rows_read: u64,
@@ -171,6 +174,9 @@ impl IngestTask {
         let mut read = 0;
         let mut judged = Vec::new();
         for chunk in &polled.chunks {
+            if !chunk.records.is_empty() {
+                self.idle.heard(chunk.partition);
+            }
             self.intake.take(chunk, &mut judged)?;
             for admitted in judged.drain(..) {
                 read += admitted.counts.read;
@@ -338,12 +344,18 @@ impl IngestTask {
 
     fn barrier(&mut self, epoch: Epoch, whole: bool) -> Result<()> {
         self.adopt_partitions()?;
+        let advanced = self.advance_idle()?;
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         let partitions = self.source.partitions().len();
         let passed = CommitMessage::IngestBarrier { source, epoch, admission, partitions };
         self.send_commit(passed)?;
-        self.to_all(|| LaneMessage::Barrier { source, epoch, whole })
+        self.to_all(|| LaneMessage::Barrier { source, epoch, whole })?;
+        if advanced {
+            self.send_watermarks()?;
+            self.flush()?;
+        }
+        Ok(())
     }
 
     fn send_commit(&self, message: CommitMessage) -> Result<()> {

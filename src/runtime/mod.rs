@@ -17,6 +17,7 @@
 //! | `lane` | [`lane::Lane`]: the operators of one lane, without threads |
 //! | `task` | the thread around a lane, and the messages between threads |
 //! | `ingest` | the thread around a source |
+//! | `idle` | partitions without records, where time goes on without them |
 //! | `refresh` | when values in stores follow time |
 //! | `watch` | what that thread sees to besides records |
 //! | `committer` | collects outputs and commits epochs |
@@ -39,6 +40,7 @@ pub mod assemble;
 pub mod bootstrap;
 pub mod committer;
 pub mod exchange;
+pub mod idle;
 pub mod ingest;
 pub mod lag;
 pub mod lane;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use crate::clock;
+use crate::model::batch::Position;
 use crate::model::time::EventTime;
 use crate::runtime::lag::Lag;
 
@@ -111,6 +113,24 @@ impl SourceProgress {
     pub fn set_partition(&self, partition: u32, progress: PartitionProgress) {
         let mut all = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(partition, progress);
+    }
+
+    /// Partitions that are read from `positions` on, before their first record.
+    pub fn begin(&self, positions: &[Position], watermark: impl Fn(u32) -> EventTime) {
+        let last_record_at = clock::wall_now().0;
+        for Position { partition, offset } in positions {
+            let (next_offset, watermark) = (*offset, watermark(*partition));
+            let progress = PartitionProgress { next_offset, watermark, last_record_at };
+            self.set_partition(*partition, progress);
+        }
+    }
+
+    /// The watermark of a partition goes on without a record.
+    pub fn advance(&self, partition: u32, watermark: EventTime) {
+        let mut all = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = all.get_mut(&partition) {
+            progress.watermark = progress.watermark.max(watermark);
+        }
     }
 
     pub fn partitions(&self) -> BTreeMap<u32, PartitionProgress> {

@@ -36,6 +36,7 @@ impl IngestTask {
         if !gained.is_empty() {
             let progress = &self.progress.sources[self.number];
             progress.lag.set_starts(&gained);
+            progress.begin(&gained, |p| self.intake.admission().watermark(p));
             let numbers: Vec<String> = gained.iter().map(|p| p.partition.to_string()).collect();
             tracing::info!("source '{}' has new partitions: {}", def.name, numbers.join(", "));
         }

@@ -112,10 +112,20 @@ pub struct PartitionState {
     pub gaps: Vec<Gap>,
 }
 
+/// The floors of every partition that has some.
+pub type Floors = BTreeMap<u32, Vec<Floor>>;
+
 /// Everything admission needs to continue; part of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdmissionState {
     pub partitions: Vec<PartitionState>,
+}
+
+impl AdmissionState {
+    pub fn floors(&self) -> Floors {
+        let floored = self.partitions.iter().filter(|of| !of.floors.is_empty());
+        floored.map(|of| (of.partition, of.floors.clone())).collect()
+    }
 }
 
 /// Records of one partition, decoded, in log order.
@@ -196,11 +206,17 @@ impl Admission {
         AdmissionState { partitions: self.partitions.values().cloned().collect() }
     }
 
-    /// Adds a floor. It counts for records at `from_offset` and above.
+    /// Adds a floor, not before the last one. It counts for records at `from_offset` and above.
     pub fn set_floor(&mut self, partition: u32, floor: Floor) {
         let floors = &mut self.state(partition).floors;
-        floors.push(floor);
-        floors.sort_by_key(|f| f.from_offset);
+        let last = floors.last().copied();
+        debug_assert!(last.is_none_or(|last| last.from_offset <= floor.from_offset));
+        // Time never goes back.
+        let time = last.map_or(floor.time, |last| last.time.max(floor.time));
+        if last.is_some_and(|last| last.from_offset == floor.from_offset) {
+            floors.pop();
+        }
+        floors.push(Floor { time, ..floor });
     }
 
     /// Notes that records were passed over unread.
@@ -427,9 +443,10 @@ impl Admission {
 }
 
 impl PartitionState {
+    /// Floors ascend by offset and time.
     fn floor(&self, offset: i64) -> i64 {
-        let active = self.floors.iter().filter(|f| f.from_offset <= offset);
-        active.map(|f| f.time).max().unwrap_or(i64::MIN)
+        let active = self.floors.partition_point(|floor| floor.from_offset <= offset);
+        active.checked_sub(1).and_then(|at| self.floors.get(at)).map_or(i64::MIN, |f| f.time)
     }
 
     /// The watermark where reading goes on.

@@ -174,8 +174,12 @@ pub static OPTIONS: &[OptionSpec] = &[
     .default("1 hour"),
     source("idle_timeout", T::Duration, "a partition without records for so long is named")
         .default("1 minute"),
-    source("idle", T::Choice(&["wait"], &["advance"]), "what an idle partition does to time")
-        .default("wait"),
+    source(
+        "idle",
+        T::Choice(&["wait", "advance"], &[]),
+        "an idle partition holds time back, or time goes on without it",
+    )
+    .default("wait"),
     source(
         "on_gap",
         T::Choice(&["fail", "skip"], &[]),

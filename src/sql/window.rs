@@ -245,12 +245,16 @@ fn normalise_select(select: &mut Select) -> Result<()> {
     }
     resolve_references(select);
     sessions.iter().try_for_each(|call| check_partition(select, call))?;
-    if let Some(call) = legacy_call(select)? {
-        rewrite_legacy(select, &call)?;
+    let legacy = legacy_call(select)?;
+    if let Some(call) = &legacy {
+        rewrite_legacy(select, call)?;
     }
     let windowed = select.from.iter().any(|t| matches!(window_call(&t.relation), Ok(Some(_))));
     match &mut select.group_by {
-        GroupByExpr::Expressions(keys, _) if windowed && !keys.is_empty() => {
+        // Without either bound it is no window that is grouped by: plain SQL over the table.
+        GroupByExpr::Expressions(keys, _)
+            if windowed && (legacy.is_some() || keys.iter().any(is_bound)) =>
+        {
             keys.retain(|key| !is_bound(key));
             keys.extend([WINDOW_START, WINDOW_END].map(|name| Expr::Identifier(Ident::new(name))));
         }
@@ -291,7 +295,7 @@ fn check_partition(select: &Select, call: &WindowCall) -> Result<()> {
 }
 
 /// Whether an expression is `window_start` or `window_end`, qualified or not.
-fn is_bound(expr: &Expr) -> bool {
+pub fn is_bound(expr: &Expr) -> bool {
     let name = match expr {
         Expr::Identifier(ident) => ident,
         Expr::CompoundIdentifier(parts) => match parts.last() {

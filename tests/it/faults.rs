@@ -321,6 +321,47 @@ fn a_partition_that_appears_is_read_with_a_floor_that_the_manifest_holds() {
     stage.equals_backfill(602);
 }
 
+#[test]
+fn time_goes_on_without_an_idle_partition_where_the_source_says_so() {
+    let stage = Stage::new(3);
+    stage.define("", ", 'idle' = 'advance', 'idle_timeout' = '1 second'");
+    stage.send(0, (0..600).map(message));
+    stage.send(1, [5, 10].into_iter().map(message));
+    let engine = stage.start();
+    // Partition 1 is at second 10 less a minute, partition 2 has never had a record.
+    let watermark = |at: &'static str| {
+        move |source: &serde_json::Value| source["watermark"].as_str() == Some(at)
+    };
+    stage.wait_for("time goes on", watermark("2026-03-01T00:08:59Z"));
+    let compact: String = stage.manifest().split_whitespace().collect();
+    assert_eq!(compact.matches(r#""floors":[{"from_offset":"#).count(), 2, "{compact}");
+    // What the idle ones bring behind it is late.
+    stage.send(1, [100, 538, 539, 620].into_iter().map(message));
+    stage.wait_for("partition 1 is read", |source| source["read"] == 606);
+    let said = interrupt(engine);
+    assert!(said.contains("606 read = 604 admitted + 2 late"), "{said}");
+    // A floor stays where it is.
+    let engine = stage.start();
+    stage.send(2, [10, 700].into_iter().map(message));
+    stage.wait_for("partition 2 is read", |source| source["read"] == 2);
+    let said = interrupt(engine);
+    assert!(said.contains("2 read = 1 admitted + 1 late"), "{said}");
+    stage.equals_backfill(605);
+}
+
+#[test]
+fn an_idle_partition_is_waited_for_otherwise() {
+    let stage = Stage::new(3);
+    stage.define("", ", 'idle_timeout' = '1 second'");
+    stage.send(0, (0..600).map(message));
+    stage.send(1, [5].into_iter().map(message));
+    let engine = stage.start();
+    stage.wait_for("it is named", |source| source["held_by"] == serde_json::json!([2]));
+    let said = interrupt(engine);
+    assert!(said.contains("601 read = 601 admitted"), "{said}");
+    assert!(!stage.manifest().contains("from_offset"));
+}
+
 /// A generator of small numbers; the test prints its seed.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -92,6 +92,10 @@ fn trends_are_those_of_the_textbook() {
     let of = |kind, constants: &[D]| call(kind, constants).evaluate(&rows, 1);
     assert_eq!(of(K::Drawdown, &[]), Outcome::One(D::float(0.75)));
     assert_eq!(of(K::Delta, &[]), Outcome::One(D::float(-6.0)));
+    for strange in [[f64::NAN, 1.0, 0.5], [1.0, f64::NAN, 0.5], [1.0, f64::INFINITY, 0.5]] {
+        let fall = call(K::Drawdown, &[]).evaluate(&doubles(&strange), 1);
+        assert_eq!(fall, Outcome::One(D::float(f64::NAN)), "{strange:?}");
+    }
     // (1/32 + 8/16 + 5/8 + 2/4 + 10/2 + 4) / (1/32 + 1/16 + 1/8 + 1/4 + 1/2 + 1)
     let expected = (0.03125 + 0.5 + 0.625 + 0.5 + 5.0 + 4.0) / 1.96875;
     assert_eq!(of(K::EwAvg, &[D::float(0.5)]), Outcome::One(D::float(expected)));

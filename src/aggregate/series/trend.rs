@@ -41,11 +41,15 @@ pub fn drawdown(view: &View) -> Outcome {
     for x in view.doubles() {
         let top = peak.map_or(x, |peak| peak.max(x));
         peak = Some(top);
-        if top > 0.0 {
-            fall = fall.max((top - x) / top);
-        }
+        let now = if top > 0.0 { (top - x) / top } else { 0.0 };
+        // NaN stays: `max` would pass it over.
+        fall = if x.is_nan() || now.is_nan() { f64::NAN } else { maximum(fall, now) };
     }
     Outcome::double(peak.map(|_| fall))
+}
+
+fn maximum(fall: f64, now: f64) -> f64 {
+    if fall.is_nan() { fall } else { fall.max(now) }
 }
 
 pub fn delta(view: &View) -> Outcome {

@@ -327,7 +327,8 @@ pub const USUAL: &[Function] = &[
         G::Double,
         L::Sums,
         "skewness(x)",
-        "skewness of a sample (adjusted Fisher-Pearson); NULL below three values",
+        "skewness of a sample (adjusted Fisher-Pearson); NULL below three values or where all \
+         are equal",
     ),
     function(
         K::Kurtosis,
@@ -336,6 +337,7 @@ pub const USUAL: &[Function] = &[
         G::Double,
         L::Sums,
         "kurtosis(x)",
-        "excess kurtosis of a sample; NULL below four values",
+        "excess kurtosis of a sample; NULL below four values or where all \
+         are equal",
     ),
 ];

@@ -35,7 +35,8 @@ impl CurrentValues for Nobody {
 pub async fn known(directory: &Path, events: &[Event], shapes: &[(Shape, Option<i64>)]) -> Known {
     let arrived: Vec<i64> = events.iter().map(|event| event.second).collect();
     let def = history(directory, events, &arrived).await.def;
-    let source = KnownSource { def, compute: None, dead_letters: String::new() };
+    let source =
+        KnownSource { def, compute: None, dead_letters: String::new(), floors: Default::default() };
     let mut features = BTreeMap::new();
     for plan in plans(shapes) {
         let options = FeatureOptions {

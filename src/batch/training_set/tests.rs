@@ -17,6 +17,7 @@ use crate::operator::oracle::Val;
 use crate::operator::trial::{Random, cases};
 use crate::plan::fixture::{plan, transactions};
 use crate::plan::session::{SessionOptions, session};
+use crate::source::admit::Floor;
 
 /// A log of some events as Parquet, each with the second at which it arrived.
 pub async fn history(directory: &std::path::Path, events: &[Event], arrived: &[i64]) -> History {
@@ -229,6 +230,33 @@ async fn labels_at_event_times_leak_only_when_told_to() {
             rows.iter().flat_map(|rows| (0..rows.num_rows()).map(|row| line(rows, row))).collect();
         let found: Vec<Val> = lines.iter().map(|line| line[4].clone()).collect();
         assert_eq!(found, sums.map(|sum: f64| Val::Float(sum.to_bits())), "{bound:?}");
+    }
+}
+
+#[tokio::test]
+async fn floors_that_an_engine_has_set_are_part_of_a_foreign_log() {
+    let event = |second: i64| Event { user: 1, second, amount: None };
+    let events = [1_000, 2_000, 2_005, 2_010, 2_009].map(event);
+    let directory = tempfile::tempdir().unwrap();
+    let arrived: Vec<i64> = events.iter().map(|e| e.second).collect();
+    let history = history(directory.path(), &events, &arrived).await;
+    let context = session(vec![], &SessionOptions::default());
+    for (floors, admitted) in [
+        (vec![], 5),
+        // From the third record on nothing before 2,010 is in time, then nothing before 2,011.
+        (vec![(2, 2_010)], 3),
+        (vec![(2, 2_006), (4, 2_010)], 3),
+        (vec![(3, 2_011)], 3),
+    ] {
+        let floor = |(from_offset, second)| Floor { from_offset, time: second * SECOND };
+        let floors: Vec<Floor> = floors.into_iter().map(floor).collect();
+        let history = history.clone().with_floors(BTreeMap::from([(0, floors.clone())]));
+        let before = history.counts();
+        let plan = history.admitted(&context, None, None).await.unwrap();
+        let rows = collect(plan, context.task_ctx()).await.unwrap();
+        let rows: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(rows, admitted, "{floors:?}");
+        assert_eq!(history.counts().late - before.late, 5 - admitted as u64, "{floors:?}");
     }
 }
 

@@ -228,7 +228,7 @@ const WRONG_OPTIONS: &[(&str, &str)] = &[
         "KAFKA,'partitioned.by'='a b'",
         "option 'partitioned.by' is 'a b', expected column names, separated by commas",
     ),
-    ("KAFKA,'idle'='advance'", "not supported yet: 'idle' = 'advance'"),
+    ("KAFKA,'idle'='jump'", "option 'idle' is 'jump', expected wait, advance"),
     ("KAFKA,'on_gap'='leap'", "option 'on_gap' is 'leap', expected fail, skip"),
     ("KAFKA,'dead_letter'='kafka:t'", "dead letters cannot go to the topic they come from"),
     (

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures::StreamExt;
 
 use crate::batch::backfill::{BackfillProgress, TimeRange, backfill};
-use crate::batch::history::History;
 use crate::cli::engine::{BackfillEnd, BackfillOptions, BackfillSummary, Comparison, Counts};
 use crate::cli::local::LocalEngine;
 use crate::cli::local::query::plain_session;
@@ -35,7 +34,7 @@ impl LocalEngine {
         let source = catalog.source(&plan.source)?;
         let range = TimeRange { from: options.from, to: self.end_of(options, &plan.source).await? };
         let target = OutputTarget::open(&options.out, options.overwrite).await?;
-        let history = History::find(source, super::definitions::compute(source)?).await?;
+        let history = self.history(source).await?;
         let context = plain_session();
         let written = Arc::new(BackfillProgress::default());
         let work = backfill(&context, &plan, &history, range, &target, written.clone());

@@ -16,6 +16,7 @@ use crate::runtime::bootstrap::{Filled, Filling, Finals, wanted};
 use crate::runtime::lane::CellId;
 use crate::runtime::outputs::{OutputId, Outputs};
 use crate::runtime::pipeline::Pipeline;
+use crate::runtime::saved;
 use crate::state::snapshot::Snapshot;
 
 /// Between two lines about long work.
@@ -60,7 +61,9 @@ pub(super) async fn bootstrap(
         let def = &pipeline.sources[source].def;
         let features = groups.iter().flat_map(|g| &pipeline.groups[*g].features);
         let features: Vec<usize> = features.copied().flatten().collect();
+        let floors = saved::admission(manifest, &def.name)?.map(|state| state.floors());
         let history = History::find(def, super::definitions::compute(def)?).await?;
+        let history = history.with_floors(floors.unwrap_or_default());
         let pending = outputs.waiting(OutputId::Archive(source));
         let mut rows = in_order(&plain_session(), &history, pending).await?;
         let mut filling = Filling::new(pipeline.clone(), manifest, source, groups)?;

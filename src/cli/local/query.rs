@@ -17,6 +17,7 @@ use crate::cli::local::saved_state::Current;
 use crate::error::Result;
 use crate::offline::found::FoundStores;
 use crate::plan::session::{SessionOptions, session};
+use crate::source::admit::Floors;
 use crate::sql::ast::{CopyTo, QueryStatement};
 
 /// Share of the machine's memory that sorts and joins may use before they spill.
@@ -55,7 +56,7 @@ fn memory_budget_bytes() -> usize {
 
 impl LocalEngine {
     /// Everything the home knows, for plain SQL.
-    pub(super) fn known(&self) -> Result<Known> {
+    pub(super) async fn known(&self) -> Result<Known> {
         let catalog = self.catalog()?;
         let mut sources = BTreeMap::new();
         for def in catalog.sources() {
@@ -63,6 +64,11 @@ impl LocalEngine {
                 def: def.clone(),
                 compute: super::definitions::compute(def)?,
                 dead_letters: self.dead_letter_url(def),
+                floors: match (&def.options.history, def.options.archive) {
+                    // Neither files nor the engine's own archive are judged with them.
+                    (Some(_), false) => self.floors(&def.name).await?,
+                    _ => Floors::default(),
+                },
             };
             sources.insert(def.name.clone(), known);
         }
@@ -106,7 +112,7 @@ impl LocalEngine {
         let mut query = Query::clone(&statement.query);
         let references = resolve(&mut query)?;
         let context = self.session();
-        let frame = self.known()?.frame(&context, &references, plain(query)).await?;
+        let frame = self.known().await?.frame(&context, &references, plain(query)).await?;
         let frame = frame.explain(verbose, analyze)?;
         Ok(Output::Rows(frame.execute_stream().await?))
     }
@@ -125,7 +131,7 @@ impl LocalEngine {
 
     async fn rows(&self, references: &References, statement: DfStatement) -> Result<Output> {
         let context = self.session();
-        let frame = self.known()?.frame(&context, references, statement).await?;
+        let frame = self.known().await?.frame(&context, references, statement).await?;
         Ok(Output::Rows(frame.execute_stream().await?))
     }
 }

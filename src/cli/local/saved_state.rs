@@ -7,6 +7,8 @@ use arrow::array::{ArrayRef, RecordBatch};
 use async_trait::async_trait;
 
 use crate::batch::adhoc::CurrentValues;
+use crate::batch::history::{History, HistoryKind};
+use crate::catalog::source::SourceDef;
 use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::recover::Recovered;
 use crate::checkpoint::store::CheckpointStore;
@@ -22,6 +24,7 @@ use crate::runtime::lane::Lane;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
 use crate::runtime::supervisor::Running;
+use crate::source::admit::Floors;
 
 /// State as the last checkpoint left it.
 pub(super) struct SavedState {
@@ -31,12 +34,37 @@ pub(super) struct SavedState {
 }
 
 impl LocalEngine {
-    async fn last_checkpoint(&self) -> Result<Option<Recovered>> {
+    /// Where checkpoints are, if there can be some.
+    fn checkpoints(&self) -> Result<Option<CheckpointStore>> {
         let url = self.checkpoint_url()?;
         if Location::resolve(&url)?.local().is_some_and(|path| !path.exists()) {
             return Ok(None);
         }
-        CheckpointStore::open(&url, Arc::new(Stores::default()))?.latest().await
+        CheckpointStore::open(&url, Arc::new(Stores::default())).map(Some)
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Recovered>> {
+        match self.checkpoints()? {
+            Some(mut checkpoints) => checkpoints.latest().await,
+            None => Ok(None),
+        }
+    }
+
+    /// The floors of a source: part of its log since an engine of this home has set them.
+    pub(super) async fn floors(&self, source: &str) -> Result<Floors> {
+        let Some(checkpoints) = self.checkpoints()? else { return Ok(Floors::default()) };
+        let Some(manifest) = checkpoints.newest().await? else { return Ok(Floors::default()) };
+        let admission = saved::admission(&manifest, source)?;
+        Ok(admission.map(|state| state.floors()).unwrap_or_default())
+    }
+
+    /// The history of a source, as this home knows it.
+    pub(super) async fn history(&self, source: &Arc<SourceDef>) -> Result<History> {
+        let history = History::find(source, super::definitions::compute(source)?).await?;
+        match history.kind {
+            HistoryKind::Log { .. } => Ok(history.with_floors(self.floors(&source.name).await?)),
+            _ => Ok(history),
+        }
     }
 
     pub(super) async fn last_manifest(&self) -> Result<Option<Manifest>> {

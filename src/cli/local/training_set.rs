@@ -86,7 +86,7 @@ impl LocalEngine {
         for (plan, _) in &chosen {
             if !histories.contains_key(&plan.source) {
                 let source = catalog.source(&plan.source)?;
-                let history = History::find(source, super::definitions::compute(source)?).await?;
+                let history = self.history(source).await?;
                 histories.insert(plan.source.clone(), history);
             }
         }

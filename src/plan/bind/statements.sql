@@ -361,11 +361,8 @@ SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 
 -- hint: GROUP BY the key columns, window_start, window_end
 
 SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id;
--- key (user_id) time Window { start: "window_start", end: "window_end" }
---   user_id BIGINT = user_id
---   n BIGINT = COUNT(*)
---   window_start TIMESTAMP = window_start
---   window_end TIMESTAMP = window_end
+-- Usage 1:97-1:104: GROUP BY leaves out the window
+-- hint: add window_start, window_end to the GROUP BY
 
 SELECT user_id, amount, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- Usage 1:17-1:23: amount is neither grouped nor aggregated

@@ -45,6 +45,7 @@ pub(crate) fn source(delay_us: i64, max_future_us: i64) -> SourceDef {
             skip_gaps: false,
             max_future_us,
             idle_timeout_us: 0,
+            advance_idle: false,
             message_bytes_max: 1_000,
             datagen_rows: None,
             datagen_rate: None,
