@@ -354,6 +354,8 @@ fn trend(asked: &Asked, lines: &[Line]) -> Val {
             }
             float(above / below)
         }
+        // A share of nothing known, or of infinity.
+        "drawdown" if xs().any(|x| x.is_nan() || x == f64::INFINITY) => float(f64::NAN),
         "drawdown" => {
             let (mut peak, mut fall) = (f64::NAN, 0f64);
             for x in xs() {
