@@ -261,28 +261,33 @@ impl CheckpointStore {
     /// over since.
     pub(super) async fn collect(&self, committed: Epoch) -> Result<()> {
         let files = self.location.files();
-        let committed = match failpoint::broken("collect what a successor has begun") {
+        let until = match failpoint::broken("collect what a successor has begun") {
             true => Epoch(u64::MAX),
             false => committed,
         };
         let mut manifests = self.manifests().await?;
         manifests.retain(|(epoch, _)| *epoch <= committed);
+        if manifests.first().map(|(newest, _)| *newest) != Some(committed) {
+            // A successor that is far ahead has removed it: what it needs is not known here. While
+            // it is there, it names whatever later epochs need of these files.
+            return Ok(());
+        }
         let (kept, old) = manifests.split_at(manifests.len().min(KEPT));
         let mut needed = BTreeSet::new();
         for (epoch, name) in kept {
             needed.insert(manifest::mark_name(*epoch));
-            // Only a successor that is far ahead has removed it: what it needs is not known here.
+            // Removed since it was listed: likewise.
             let Some(bytes) = files.get(name).await? else { return Ok(()) };
             // A kept manifest that cannot be read needs somebody's eyes, not a broom.
             needed.extend(Manifest::decode(&bytes)?.state.into_iter().map(|file| file.path));
         }
-        // Manifests go first: none is ever left without its files.
+        // Manifests go first: while the machine stays up none is left without its files.
         for (_, name) in old {
             files.delete(name).await?;
             failpoint::pass("gc.mid")?;
         }
         for file in files.list("").await? {
-            let over = manifest::over_with(&file.path).is_some_and(|epoch| epoch <= committed);
+            let over = manifest::over_with(&file.path).is_some_and(|epoch| epoch <= until);
             if over && !needed.contains(&file.path) {
                 files.delete(&file.path).await?;
             }

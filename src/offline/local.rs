@@ -97,7 +97,10 @@ impl LocalFiles {
         if failpoint::broken("leave names to the cache") {
             return Ok(());
         }
-        self.sync(&File::open(folder)?)?;
+        // A folder that cannot be opened is as unknown as one that cannot be synced.
+        let folder_file = File::open(folder);
+        let opened = folder_file.inspect_err(|_| self.poisoned.store(true, Ordering::Release))?;
+        self.sync(&opened)?;
         self.watch(|w| w.synced_folder(folder));
         Ok(())
     }
@@ -141,13 +144,14 @@ fn missing_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Gives a file a name that was free; unlike a rename it never replaces a file. File systems that
-/// cannot do that get a look and a rename (one engine owns a home, so nobody races).
+/// cannot do that get a look and a rename: two engines must not share checkpoints on those.
 fn name_new(pending: TempPath, path: &Path) -> io::Result<()> {
     let Err(refused) = pending.persist_noclobber(path) else { return Ok(()) };
     match refused.error.kind() {
-        ErrorKind::Unsupported | ErrorKind::PermissionDenied if !path.exists() => {
-            refused.path.persist(path).map_err(|e| e.error)
-        }
+        ErrorKind::Unsupported | ErrorKind::PermissionDenied => match path.exists() {
+            true => Err(ErrorKind::AlreadyExists.into()),
+            false => refused.path.persist(path).map_err(|e| e.error),
+        },
         _ => Err(refused.error),
     }
 }

@@ -13,12 +13,17 @@ use crate::model::time::EventTime;
 use crate::runtime::ingest::IngestTask;
 use crate::source::admit::Floor;
 
+/// Whoever has not asked its source for so long has heard nothing for that reason.
+const STALL: Duration = Duration::from_secs(1);
+
 /// When partitions were last heard of.
 #[derive(Debug)]
 pub struct IdleWatch {
     /// Without records for so long a partition is idle; `None` = it is waited for.
     after: Option<Duration>,
+    /// From here on partitions are watched.
     began: Instant,
+    polled: Instant,
     heard: BTreeMap<u32, Instant>,
 }
 
@@ -26,7 +31,26 @@ impl IdleWatch {
     pub fn of(def: &SourceDef) -> Self {
         let after = Duration::from_micros(def.options.idle_timeout_us.unsigned_abs());
         let after = def.options.advance_idle.then_some(after);
-        Self { after, began: clock::monotonic(), heard: BTreeMap::new() }
+        let now = clock::monotonic();
+        Self { after, began: now, polled: now, heard: BTreeMap::new() }
+    }
+
+    /// The source was asked for records. After a stall every partition is watched anew: what came
+    /// meanwhile is still to be read.
+    pub fn polled(&mut self) {
+        if self.after.is_none() {
+            return;
+        }
+        let now = clock::monotonic();
+        if now.duration_since(self.polled) > STALL {
+            self.watch_anew(now);
+        }
+        self.polled = now;
+    }
+
+    fn watch_anew(&mut self, now: Instant) {
+        self.began = now;
+        self.heard.clear();
     }
 
     /// A record of a partition has come.
@@ -70,17 +94,18 @@ impl IngestTask {
         let Some(after) = self.idle.after.filter(|_| self.until.is_none()) else {
             return Ok(false);
         };
-        let ends = self.source.ends_heard();
+        if self.source.trouble().is_some() || self.idle.polled.elapsed() > STALL {
+            self.idle.watch_anew(clock::monotonic());
+            return Ok(false);
+        }
         let admission = self.intake.admission();
         let standing = |position: crate::model::batch::Position| {
             let partition = position.partition;
-            let end = ends.iter().find(|end| end.partition == partition);
-            let read = end.is_some_and(|end| end.offset <= position.offset);
             Standing {
                 partition,
                 next: position.offset,
                 watermark: admission.watermark(partition),
-                idle: read && self.idle.is_quiet(partition, after),
+                idle: self.source.at_end(partition) && self.idle.is_quiet(partition, after),
             }
         };
         let all: Vec<Standing> = self.intake.positions().into_iter().map(standing).collect();
@@ -150,5 +175,11 @@ mod tests {
         );
         watch.heard(0);
         assert!(watch.heard[&0] >= watch.began);
+        watch.polled();
+        assert_eq!(watch.heard.len(), 1);
+        // A stall is not silence.
+        watch.polled = watch.polled.checked_sub(2 * STALL).unwrap();
+        watch.polled();
+        assert!(watch.heard.is_empty() && watch.began.elapsed() < STALL);
     }
 }

@@ -102,6 +102,8 @@ impl IngestTask {
 
     fn read_loop(&mut self) -> Result<()> {
         let mut looked = clock::monotonic();
+        // Floors may have brought time further than the last record did.
+        self.send_watermarks()?;
         while !self.stop.load(Relaxed) {
             let wait = if self.reading() { Duration::ZERO } else { POLL_TIMEOUT };
             if !self.turn(wait, POLL_TIMEOUT)? {
@@ -162,6 +164,7 @@ impl IngestTask {
             None => BATCH_ROWS,
         };
         let polled = self.source.poll(max, wait)?;
+        self.idle.polled();
         self.note_gaps(&polled.gaps);
         if polled.chunks.is_empty() {
             if polled.end_of_input {

@@ -462,6 +462,10 @@ impl Source for KafkaSource {
         read.filter_map(|(partition, end)| Some(Position { partition, offset: end? })).collect()
     }
 
+    fn at_end(&self, partition: u32) -> bool {
+        self.tracks.get(&partition).is_some_and(|track| track.at_end)
+    }
+
     fn gained(&mut self) -> Result<Vec<Position>> {
         let heard = self.context().heard();
         let new = heard.into_keys().filter(|partition| !self.partitions.contains(partition));

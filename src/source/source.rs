@@ -76,6 +76,11 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Whether the log has said that nothing more is there in a partition, since its last record.
+    fn at_end(&self, _partition: u32) -> bool {
+        false
+    }
+
     /// Partitions that the log has gained, at their oldest record. Cheap while there are none.
     fn gained(&mut self) -> Result<Vec<Position>> {
         Ok(Vec::new())

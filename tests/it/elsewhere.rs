@@ -69,7 +69,11 @@ fn spend(source_options: &str, feature_options: &str) -> String {
 
 /// The S3 API that `scripts/services` has started, and a bucket that was not there before.
 fn bucket() -> Option<(Vec<(&'static str, String)>, String)> {
-    let endpoint = std::env::var("S3").ok()?;
+    let Ok(endpoint) = std::env::var("S3") else {
+        let told = std::env::var_os("SKEWLESS_NO_S3").is_some();
+        assert!(told, "S3 is not set: eval \"$(scripts/services env)\" after scripts/services up");
+        return None;
+    };
     let unique = tempfile::tempdir().unwrap();
     let unique = unique.path().file_name().unwrap().to_string_lossy().replace('.', "");
     let bucket = format!("skewless-{}", unique.to_lowercase());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
 use crate::checkpoint::recover::Recovered;
@@ -267,7 +268,8 @@ async fn an_engine_that_slept_while_its_epoch_was_collected_cannot_commit_it_aga
 
 #[tokio::test]
 async fn whatever_fails_once_another_has_taken_over_the_error_names_that() {
-    for at in 0..4 {
+    // The state file, and the manifest.
+    for at in 0..2 {
         let world = World::on_disk();
         let mut overtaken = world.open(None);
         run_to(&world, &mut overtaken, 4).await.unwrap();
@@ -283,8 +285,56 @@ async fn whatever_fails_once_another_has_taken_over_the_error_names_that() {
         };
         overtaken.set_committed(Some(Epoch(4)));
         let error = run_epoch(&world, &mut overtaken, 5, &mut Vec::new()).await.unwrap_err();
+        assert!(fuse.blown(), "change {at} was not tried");
         assert_eq!(error.kind(), Kind::Fenced, "change {at}: {error}");
         assert!(error.message().contains("another engine has committed epoch 5"), "{error}");
+    }
+}
+
+/// Takes over and does no more, as an engine whose online store does not answer.
+async fn take_over(world: &World) {
+    let mut store = world.open(None);
+    let found = store.latest().await.unwrap().unwrap();
+    let Manifest { sources, state, generation, .. } = found.manifest.clone();
+    let (epoch, generation) = (found.epoch().next(), generation + 1);
+    let draft = Draft { epoch, generation, sources, kept: state, ..Draft::default() };
+    store.commit(draft).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_engine_that_sleeps_while_many_take_over_removes_nothing_that_they_need() {
+    for at in 0.. {
+        let world = Arc::new(World::in_memory());
+        run_to(&world, &mut world.open(None), 3).await.unwrap();
+        let (others, slept) = (world.clone(), Arc::new(AtomicBool::new(false)));
+        let flag = slept.clone();
+        let fuse = Fuse::pausing(at, move || {
+            flag.store(true, Relaxed);
+            let others = others.clone();
+            let all = async move {
+                for _ in 0..KEPT + 1 {
+                    take_over(&others).await;
+                }
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            std::thread::spawn(move || runtime.block_on(all)).join().unwrap();
+        });
+        let mut sleeper = world.open(Some(&fuse));
+        sleeper.set_committed(Some(Epoch(3)));
+        let mut carried = vec![4, 5];
+        for epoch in [4, 5] {
+            if let Err(error) = run_epoch(&world, &mut sleeper, epoch, &mut carried).await {
+                assert_eq!(error.kind(), Kind::Fenced, "asleep at {at}: {error}");
+                break;
+            }
+        }
+        let found = world.open(None).latest().await;
+        let found = found.unwrap_or_else(|e| panic!("asleep at {at}: {e}")).unwrap();
+        assert!(found.warnings.is_empty(), "asleep at {at}: {:?}", found.warnings);
+        if !slept.load(Relaxed) {
+            assert!(at > 15, "only {at} steps were tried");
+            break;
+        }
     }
 }
 
