@@ -88,7 +88,13 @@ fn missing_key(keys: &[Expr], columns: &[Output], checked: &CheckedQuery) -> Err
     // As the GROUP BY has them: behind a sub-query keys have other names than in the source.
     let grouped = grouped_only(select);
     let shown: Vec<(SqlExpr, bool)> = match grouped.len() == missing.len() {
-        true => grouped.into_iter().map(|expr| (expr.clone(), is_name(&expr))).collect(),
+        true => grouped
+            .into_iter()
+            .map(|expr| {
+                let named = is_name(&expr);
+                (expr, named)
+            })
+            .collect(),
         false => missing
             .iter()
             .zip(&texts)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::source::SourceDef;
 use crate::clock;
-use crate::error::Result;
+use crate::model::batch::Position;
 use crate::model::time::EventTime;
 use crate::runtime::ingest::IngestTask;
 use crate::source::admit::Floor;
@@ -90,16 +90,16 @@ fn floors(all: &[Standing]) -> Vec<(u32, Floor)> {
 
 impl IngestTask {
     /// At a barrier, before the snapshot: sets floors; whether there are new ones.
-    pub(super) fn advance_idle(&mut self) -> Result<bool> {
+    pub(super) fn advance_idle(&mut self) -> bool {
         let Some(after) = self.idle.after.filter(|_| self.until.is_none()) else {
-            return Ok(false);
+            return false;
         };
         if self.source.trouble().is_some() || self.idle.polled.elapsed() > STALL {
             self.idle.watch_anew(clock::monotonic());
-            return Ok(false);
+            return false;
         }
         let admission = self.intake.admission();
-        let standing = |position: crate::model::batch::Position| {
+        let standing = |position: Position| {
             let partition = position.partition;
             Standing {
                 partition,
@@ -117,7 +117,7 @@ impl IngestTask {
             let name = &self.intake.def().name;
             tracing::debug!("partition {partition} of source '{name}' is idle: floor at {time}");
         }
-        Ok(!floors.is_empty())
+        !floors.is_empty()
     }
 }
 

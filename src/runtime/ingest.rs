@@ -347,7 +347,7 @@ impl IngestTask {
 
     fn barrier(&mut self, epoch: Epoch, whole: bool) -> Result<()> {
         self.adopt_partitions()?;
-        let advanced = self.advance_idle()?;
+        let advanced = self.advance_idle();
         let source = self.number;
         let admission = self.intake.admission().snapshot();
         let partitions = self.source.partitions().len();

@@ -21,7 +21,7 @@ use crate::plan::dataflow::FeaturePlan;
 use crate::runtime::lane::{CellId, CellState, LaneGroup};
 use crate::runtime::outputs::{Carried, OutputId};
 use crate::runtime::pipeline::Pipeline;
-use crate::source::admit::AdmissionState;
+use crate::source::admit::{AdmissionState, Floors};
 use crate::state::overlay::overlay;
 use crate::state::snapshot::{Snapshot, SnapshotTable};
 
@@ -433,6 +433,11 @@ pub fn admission(manifest: &Manifest, source: &str) -> Result<Option<AdmissionSt
     let state = serde_json::from_value(saved.admission.clone());
     let state = state.map_err(|e| Error::data(format!("admission state of '{source}': {e}")))?;
     Ok(Some(state))
+}
+
+/// The floors of a source in a manifest: part of its log since an engine has set them.
+pub fn floors(manifest: &Manifest, source: &str) -> Result<Floors> {
+    Ok(admission(manifest, source)?.map(|state| state.floors()).unwrap_or_default())
 }
 
 /// Under `partitioned.by`, more partitions would spread keys anew.

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::format::dead_letter::{DeadLetter, DeadLetterBuilder};
 use crate::format::rejection::{Reason, Rejection};
-use crate::model::batch::timestamp_type;
+use crate::model::batch::{Position, timestamp_type};
 use crate::model::time::EventTime;
 
 use super::metadata::metadata_column;
@@ -200,6 +200,12 @@ impl Admission {
     /// Continues where `state` was taken.
     pub fn restore(&mut self, state: &AdmissionState) {
         self.partitions = state.partitions.iter().map(|p| (p.partition, p.clone())).collect();
+    }
+
+    /// Where each partition seen so far continues.
+    pub fn positions(&self) -> Vec<Position> {
+        let each = self.partitions.values();
+        each.map(|of| Position { partition: of.partition, offset: of.next_offset }).collect()
     }
 
     pub fn snapshot(&self) -> AdmissionState {

@@ -74,12 +74,7 @@ impl Intake {
 
     /// Where each partition seen so far continues.
     pub fn positions(&self) -> Vec<Position> {
-        let state = self.admission.snapshot();
-        let position = |p: &super::admit::PartitionState| Position {
-            partition: p.partition,
-            offset: p.next_offset,
-        };
-        state.partitions.iter().map(position).collect()
+        self.admission.positions()
     }
 
     /// Undeclared JSON fields ignored so far.

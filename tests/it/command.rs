@@ -137,6 +137,50 @@ fn an_unknown_column_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_group_of_all_windows_is_what_sql_says_and_no_feature() {
+    let (_directory, home) = home_with_clicks();
+    succeeded(&run(&home, &["apply", "clicks.sql"]));
+    let source = "TUMBLE(clicks, event_time, INTERVAL '1 second')";
+    let all = format!("SELECT COUNT(*) AS n FROM (SELECT 1 AS one, * FROM {source})");
+    let together =
+        format!("SELECT one, COUNT(*) AS n FROM (SELECT 1 AS one, * FROM {source}) GROUP BY one");
+    let count = |sql: &str| {
+        let output = run(&home, &["sql", "--format", "csv", "-e", sql]);
+        stdout(&output)
+            .lines()
+            .skip(1)
+            .map(|line| line.rsplit(',').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let direct = format!("SELECT user_id, COUNT(*) AS n FROM {source} GROUP BY user_id ORDER BY 1");
+    let plain = "SELECT user_id, COUNT(*) AS n FROM clicks GROUP BY user_id ORDER BY 1";
+    assert_eq!(count(&direct), count(plain));
+    assert_eq!(count(&all), count(&together));
+    let feature = format!(
+        "CREATE FEATURE wrong AS SELECT user_id, COUNT(*) AS n FROM {source} GROUP BY user_id"
+    );
+    let said = stderr(&run(&home, &["sql", "-e", &feature]));
+    assert!(said.contains("GROUP BY leaves out the window"), "{said}");
+}
+
+#[test]
+fn a_table_that_is_none_is_told_in_the_words_of_users() {
+    let (_directory, home) = home_with_clicks();
+    succeeded(&run(&home, &["apply", "clicks.sql"]));
+    for (table, says) in [
+        ("click", "there is no source or feature 'click'"),
+        ("click", "did you mean 'clicks'?"),
+        ("'nothing.parquet'", "there is no file 'nothing.parquet'"),
+        ("'clicks.txt'", "files end in .parquet, .csv or .json"),
+    ] {
+        let output = run(&home, &["sql", "-e", &format!("SELECT * FROM {table}")]);
+        assert_eq!(output.status.code(), Some(2), "{table}");
+        let said = stderr(&output);
+        assert!(said.contains(says) && !said.contains("datafusion"), "{table}: {said}");
+    }
+}
+
+#[test]
 fn definitions_run_and_backfill_agree_and_dead_letters_can_be_read() {
     let (_directory, home) = home_with_clicks();
     let first = run(&home, &["apply", "clicks.sql"]);

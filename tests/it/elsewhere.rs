@@ -2,10 +2,11 @@
 //! values in a Redis that speaks TLS only.
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::poll;
+use crate::process::Process;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -13,16 +14,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Stage {
     directory: tempfile::TempDir,
     env: Vec<(&'static str, String)>,
-}
-
-/// Killed when a test ends early.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Stage {

@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::poll;
+use crate::process::Process;
 use crate::proxy::Proxy;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -145,9 +146,9 @@ impl Stage {
         self.succeeds(&["sql", "--format", "csv", "-e", sql]).0
     }
 
-    fn start(&self) -> Child {
+    fn start(&self) -> Process {
         let arguments = ["run", "--http", "127.0.0.1:0", "--checkpoint-interval", "0.2"];
-        self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap()
+        Process(self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// The source in the status of the running engine, once it answers.
@@ -193,7 +194,7 @@ fn signal(engine: &Child, name: &str) {
 }
 
 /// Stops an engine as Ctrl-C does; what it said.
-fn interrupt(mut engine: Child) -> String {
+fn interrupt(mut engine: Process) -> String {
     signal(&engine, "-INT");
     ended(&mut engine, true)
 }
@@ -340,13 +341,36 @@ fn time_goes_on_without_an_idle_partition_where_the_source_says_so() {
     stage.wait_for("partition 1 is read", |source| source["read"] == 606);
     let said = interrupt(engine);
     assert!(said.contains("606 read = 604 admitted + 2 late"), "{said}");
-    // A floor stays where it is.
+    // The others are idle at the last barrier too and come up to partition 1. Their floors stay:
+    // nobody is idle from here on, and no record has come yet.
+    stage.define("", ", 'idle' = 'advance', 'idle_timeout' = '1 hour'");
     let engine = stage.start();
+    stage.wait_for("time is where it was", watermark("2026-03-01T00:09:20Z"));
     stage.send(2, [10, 700].into_iter().map(message));
     stage.wait_for("partition 2 is read", |source| source["read"] == 2);
     let said = interrupt(engine);
     assert!(said.contains("2 read = 1 admitted + 1 late"), "{said}");
     stage.equals_backfill(605);
+}
+
+#[test]
+fn a_partition_that_ends_with_the_marker_of_a_transaction_can_be_idle() {
+    let stage = Stage::new(2);
+    stage.define("", ", 'idle' = 'advance', 'idle_timeout' = '1 second'");
+    stage.send(0, (0..600).map(message));
+    let engine = stage.start();
+    stage.wait_for("the engine runs", |source| source["read"] == 600);
+    let writer: BaseProducer =
+        stage.config().set("transactional.id", format!("{}-idle", stage.topic)).create().unwrap();
+    writer.init_transactions(LIMIT).unwrap();
+    writer.begin_transaction().unwrap();
+    let text = message(5);
+    let record = BaseRecord::<str, str>::to(&stage.topic).partition(1);
+    writer.send(record.payload(&text)).unwrap();
+    writer.flush(LIMIT).unwrap();
+    writer.commit_transaction(LIMIT).unwrap();
+    stage.wait_for("time goes on", |source| source["watermark"] == "2026-03-01T00:08:59Z");
+    interrupt(engine);
 }
 
 #[test]

@@ -16,40 +16,7 @@ use crate::poll;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Every kind of operator; few keys, some of which expire.
-const DEFINITIONS: &str = "
-CREATE SOURCE payments (
-    user_id BIGINT NOT NULL, category VARCHAR, amount DOUBLE, event_time TIMESTAMP NOT NULL,
-    WATERMARK FOR event_time AS event_time - INTERVAL '0.02 seconds'
-) WITH ('connector' = 'datagen', 'rows' = '1500', 'rate' = '400', 'seed' = '7',
-        'history' = 'history', 'archive' = 'true');
-CREATE FEATURE recent WITH ('offline.interval' = '1 hour') AS
-SELECT user_id, COUNT(*) OVER w AS n, SUM(amount) OVER w AS total, MAX(category) OVER w AS top,
-       COUNT(DISTINCT category) OVER w AS kinds
-FROM payments WINDOW w AS (PARTITION BY user_id ORDER BY event_time
-                           RANGE BETWEEN INTERVAL '1 second' PRECEDING AND CURRENT ROW);
-CREATE FEATURE ever WITH ('offline.interval' = '1 second') AS
-SELECT category, AVG(amount) OVER e AS mean, STDDEV(amount) OVER e AS spread,
-       LAST_VALUE(amount) OVER l AS newest
-FROM payments
-WINDOW e AS (PARTITION BY category ORDER BY event_time
-             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
-       l AS (PARTITION BY category ORDER BY event_time ROWS BETWEEN 2 PRECEDING AND CURRENT ROW);
-CREATE FEATURE tumbled AS
-SELECT category, COUNT(*) AS n, SUM(amount) AS total, window_end
-FROM TUMBLE(payments, event_time, INTERVAL '0.1 seconds') GROUP BY category, window_end;
-CREATE FEATURE hopped AS
-SELECT category, MAX(amount) AS most, window_end
-FROM HOP(payments, event_time, INTERVAL '0.1 seconds', INTERVAL '0.4 seconds')
-GROUP BY category, window_end;
-CREATE FEATURE sessions AS
-SELECT category, COUNT(*) AS n, window_start, window_end
-FROM SESSION(payments, event_time, INTERVAL '0.02 seconds')
-GROUP BY category, window_start, window_end;
-CREATE FEATURE busy AS
-SELECT category, COUNT(*) AS n, window_end
-FROM TUMBLE(payments, event_time, INTERVAL '0.1 seconds') GROUP BY category, window_end
-HAVING COUNT(*) > 6;
-";
+const DEFINITIONS: &str = include_str!("../fixtures/checkpoint-1/all.sql");
 
 const FEATURES: [&str; 6] = ["recent", "ever", "tumbled", "hopped", "sessions", "busy"];
 

@@ -3,28 +3,22 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::poll;
+use crate::process::Process;
 use crate::restart::{EVER, Folder, HOUR, MINUTE, append, source, trailing};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running engine; killed when dropped.
 struct Engine {
-    child: Child,
+    child: Process,
     address: String,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Engine {
@@ -34,7 +28,7 @@ impl Engine {
         command.current_dir(folder.path("."));
         command.args(["run", "--http", "127.0.0.1:0", "--checkpoint-interval", "1"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap();
+        let child = Process(command.spawn().unwrap());
         let address = poll::until("the engine announces itself", LIMIT, || {
             let text = std::fs::read_to_string(folder.path("home/engine.json")).ok()?;
             let info: Value = serde_json::from_str(&text).ok()?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tidy` | the house rules, read from the sources |
 //! | `poll` | waiting for another process: the only place in tests that sleeps |
+//! | `process` | a process that ends with its test |
 //! | `docs` | the documentation against the program |
 //! | `pipeline` | Kafka → Redis and Parquet → backfill, on real services |
 //! | `training` | training sets and ASOF joins |
@@ -33,6 +34,7 @@ mod kills;
 mod live;
 mod pipeline;
 mod poll;
+mod process;
 mod proxy;
 mod refresh;
 mod restart;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::poll;
+use crate::process::Process;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -22,13 +23,9 @@ struct World {
     prefix: String,
 }
 
-struct Engine(Child, String);
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+struct Engine {
+    _process: Process,
+    address: String,
 }
 
 impl World {
@@ -79,9 +76,10 @@ impl World {
         let _ = std::fs::remove_file(&told);
         let mut command = self.skewless();
         command.args(["run", "clicks.sql", "--http", "127.0.0.1:0", "--checkpoint-interval", "1"]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = Process(child.unwrap());
         let address = poll::until("the engine announces itself", LIMIT, || http_of(&told));
-        Engine(child, address)
+        Engine { _process: process, address }
     }
 
     fn hash(&self, feature: &str, user: i64) -> Hash {
@@ -139,7 +137,7 @@ fn a_count_falls_to_0_without_events_and_stays_right_after_a_restart() {
     assert_eq!(hash["_status:brief"], "NOT_FOUND");
     let fell = hash["_as_of:brief"].clone();
     assert!(fell.as_str() > "2026-03-01T10:00:04", "{fell}");
-    let answer = ask(&engine.1, "/features/brief/1");
+    let answer = ask(&engine.address, "/features/brief/1");
     assert_eq!((&answer["values"]["n"], &answer["status"]), (&0.into(), &"NOT_FOUND".into()));
     // A count that has not fallen yet when the engine is killed falls after it is back.
     // (A file is read up to its end as an engine finds it at its start.)
@@ -157,7 +155,7 @@ fn a_count_falls_to_0_without_events_and_stays_right_after_a_restart() {
     world.click(1, "02");
     let engine = world.start();
     poll::until("the late click is known", LIMIT, || {
-        let then = ask(&engine.1, "/features/brief/1?at=2026-03-01T10:00:03Z");
+        let then = ask(&engine.address, "/features/brief/1?at=2026-03-01T10:00:03Z");
         (then["values"]["n"] == 3).then_some(())
     });
     let hash = world.hash("brief", 1);
@@ -173,11 +171,11 @@ fn an_expired_entity_is_expired_over_http_by_get_and_in_redis() {
     let left = world.expires("kept", 1);
     assert!((1..=4_001).contains(&left), "{left} ms");
     assert_eq!(world.expires("brief", 1), -1, "no ttl, no end");
-    assert_eq!(ask(&engine.1, "/features/kept/1")["status"], "PRESENT");
+    assert_eq!(ask(&engine.address, "/features/kept/1")["status"], "PRESENT");
     world.until("kept", 1, "_status:kept", Some("EXPIRED"));
-    let answer = ask(&engine.1, "/features/kept/1");
+    let answer = ask(&engine.address, "/features/kept/1");
     assert_eq!((&answer["values"]["ever"], &answer["status"]), (&Value::Null, &"EXPIRED".into()));
-    assert_eq!(ask(&engine.1, "/features/kept/9")["status"], "NOT_FOUND");
+    assert_eq!(ask(&engine.address, "/features/kept/9")["status"], "NOT_FOUND");
     assert!(world.expires("kept", 1) > 0, "what is left goes too");
     // Without an engine Redis answers, and forgets by itself.
     drop(engine);

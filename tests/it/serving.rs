@@ -4,12 +4,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::poll;
+use crate::process::Process;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -71,14 +72,7 @@ struct Engine {
     _directory: tempfile::TempDir,
     home: std::path::PathBuf,
     address: String,
-    child: Child,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    process: Process,
 }
 
 impl Engine {
@@ -95,13 +89,14 @@ impl Engine {
         let mut command = skewless(&home);
         command.args(["run", "clicks.sql", "--http", "127.0.0.1:0"]).args(arguments);
         command.args(["--checkpoint-interval", "1"]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = Process(child.unwrap());
         let address = poll::until("the engine announces itself", LIMIT, || {
             let text = std::fs::read_to_string(home.join("engine.json")).ok()?;
             let info: Value = serde_json::from_str(&text).ok()?;
             Some(info["http"].as_str()?.to_owned())
         });
-        Self { _directory: directory, home, address, child }
+        Self { _directory: directory, home, address, process }
     }
 
     /// The same, once every click has been read.
@@ -310,9 +305,9 @@ fn what_was_served_is_in_the_log_after_the_engine_has_stopped() {
     for user in 1..=3 {
         engine.value(&format!("/features/by_user_shop?user_id={user}&shop=north&at={AT}"));
     }
-    let pid = engine.child.id().to_string();
+    let pid = engine.process.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert!(engine.child.wait().unwrap().success());
+    assert!(engine.process.wait().unwrap().success());
     let folder = engine.home.join("log/by_user_shop/date=2026-03-01");
     let mut told = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -330,18 +325,8 @@ fn what_was_served_is_in_the_log_after_the_engine_has_stopped() {
     assert_eq!(squeezed, expected, "{told:#?}");
 }
 
-/// A process, killed when dropped.
-struct Helper(Child);
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts one of the example's services; its address.
-fn service(script: &str, reads: &str) -> (Helper, String) {
+fn service(script: &str, reads: &str) -> (Process, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/serving").join(script);
     let mut command = Command::new("python3");
     command.arg(path).arg(reads).arg("0").stdin(Stdio::null());
@@ -349,7 +334,7 @@ fn service(script: &str, reads: &str) -> (Helper, String) {
     let mut line = String::new();
     let stdout = child.stdout.take().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
-    (Helper(child), line.trim().trim_start_matches("http://").to_owned())
+    (Process(child), line.trim().trim_start_matches("http://").to_owned())
 }
 
 fn score(address: &str, query: &str) -> (u16, Value) {

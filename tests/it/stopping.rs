@@ -2,10 +2,11 @@
 //! used up, checkpoints that live elsewhere and who may write them, stores filled again.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::poll;
+use crate::process::Process;
 use crate::proxy::Proxy;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -76,7 +77,7 @@ impl Stage {
     fn start_in(&self, home: &str, arguments: &[&str]) -> Engine {
         let mut command = self.command_in(home, &["run", "--http", "127.0.0.1:0"]);
         let child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
-        Engine { child }
+        Engine { child: Process(child) }
     }
 
     fn status(&self) -> Option<serde_json::Value> {
@@ -103,14 +104,7 @@ impl Stage {
 
 /// Killed when a test ends early.
 struct Engine {
-    child: Child,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    child: Process,
 }
 
 impl Engine {

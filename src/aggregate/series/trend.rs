@@ -42,14 +42,13 @@ pub fn drawdown(view: &View) -> Outcome {
         let top = peak.map_or(x, |peak| peak.max(x));
         peak = Some(top);
         let now = if top > 0.0 { (top - x) / top } else { 0.0 };
-        // NaN stays: `max` would pass it over.
-        fall = if x.is_nan() || now.is_nan() { f64::NAN } else { maximum(fall, now) };
+        // `max` would pass it over.
+        if x.is_nan() || now.is_nan() {
+            return Outcome::double(Some(f64::NAN));
+        }
+        fall = fall.max(now);
     }
     Outcome::double(peak.map(|_| fall))
-}
-
-fn maximum(fall: f64, now: f64) -> f64 {
-    if fall.is_nan() { fall } else { fall.max(now) }
 }
 
 pub fn delta(view: &View) -> Outcome {

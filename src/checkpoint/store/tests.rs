@@ -12,6 +12,7 @@ use crate::offline::layout::{published, staged};
 use crate::offline::local::LocalFiles;
 use crate::offline::power::{Disk, Journal, restore};
 use crate::offline::writer::abort_after;
+use crate::operator::trial::Random;
 
 /// A home with one output directory; values in it are counted to prove exactly-once.
 struct World {
@@ -196,11 +197,8 @@ async fn a_power_cut_at_any_moment_loses_and_repeats_nothing() {
         epoch += 1;
     }
     let changes = journal.changes();
-    let mut dice = 1u64;
-    let mut dice = |n: usize| {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (dice >> 33) as usize % n
-    };
+    let mut random = Random::new(1);
+    let mut dice = |n: usize| random.below(n as u64) as usize;
     for at in 0..=changes.len() {
         for _ in 0..3 {
             let disk = Disk::after(&changes[..at]);

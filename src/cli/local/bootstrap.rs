@@ -61,9 +61,8 @@ pub(super) async fn bootstrap(
         let def = &pipeline.sources[source].def;
         let features = groups.iter().flat_map(|g| &pipeline.groups[*g].features);
         let features: Vec<usize> = features.copied().flatten().collect();
-        let floors = saved::admission(manifest, &def.name)?.map(|state| state.floors());
         let history = History::find(def, super::definitions::compute(def)?).await?;
-        let history = history.with_floors(floors.unwrap_or_default());
+        let history = history.with_floors(saved::floors(manifest, &def.name)?);
         let pending = outputs.waiting(OutputId::Archive(source));
         let mut rows = in_order(&plain_session(), &history, pending).await?;
         let mut filling = Filling::new(pipeline.clone(), manifest, source, groups)?;

@@ -11,13 +11,14 @@ use sqlparser::ast::{Query, Statement as SqlStatement};
 
 use crate::batch::adhoc::{CurrentValues, Known, KnownFeature, KnownSource};
 use crate::batch::reference::{References, resolve};
+use crate::catalog::source::SourceDef;
 use crate::cli::engine::Output;
 use crate::cli::local::LocalEngine;
 use crate::cli::local::saved_state::Current;
 use crate::error::Result;
 use crate::offline::found::FoundStores;
 use crate::plan::session::{SessionOptions, session};
-use crate::source::admit::Floors;
+use crate::runtime::saved;
 use crate::sql::ast::{CopyTo, QueryStatement};
 
 /// Share of the machine's memory that sorts and joins may use before they spill.
@@ -59,16 +60,20 @@ impl LocalEngine {
     pub(super) async fn known(&self) -> Result<Known> {
         let catalog = self.catalog()?;
         let mut sources = BTreeMap::new();
+        // Neither files nor the engine's own archive are judged with floors.
+        let judged = |def: &SourceDef| def.options.history.is_some() && !def.options.archive;
+        let manifest = match catalog.sources().any(|def| judged(def)) {
+            true => self.newest_manifest().await?,
+            false => None,
+        };
         for def in catalog.sources() {
+            let manifest = manifest.as_ref().filter(|_| judged(def));
+            let floors = manifest.map(|manifest| saved::floors(manifest, &def.name)).transpose()?;
             let known = KnownSource {
                 def: def.clone(),
                 compute: super::definitions::compute(def)?,
                 dead_letters: self.dead_letter_url(def),
-                floors: match (&def.options.history, def.options.archive) {
-                    // Neither files nor the engine's own archive are judged with them.
-                    (Some(_), false) => self.floors(&def.name).await?,
-                    _ => Floors::default(),
-                },
+                floors: floors.unwrap_or_default(),
             };
             sources.insert(def.name.clone(), known);
         }

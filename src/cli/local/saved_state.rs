@@ -24,7 +24,6 @@ use crate::runtime::lane::Lane;
 use crate::runtime::pipeline::Pipeline;
 use crate::runtime::saved;
 use crate::runtime::supervisor::Running;
-use crate::source::admit::Floors;
 
 /// State as the last checkpoint left it.
 pub(super) struct SavedState {
@@ -50,19 +49,22 @@ impl LocalEngine {
         }
     }
 
-    /// The floors of a source: part of its log since an engine of this home has set them.
-    pub(super) async fn floors(&self, source: &str) -> Result<Floors> {
-        let Some(checkpoints) = self.checkpoints()? else { return Ok(Floors::default()) };
-        let Some(manifest) = checkpoints.newest().await? else { return Ok(Floors::default()) };
-        let admission = saved::admission(&manifest, source)?;
-        Ok(admission.map(|state| state.floors()).unwrap_or_default())
+    /// The newest manifest; its state is not looked at.
+    pub(super) async fn newest_manifest(&self) -> Result<Option<Manifest>> {
+        match self.checkpoints()? {
+            Some(checkpoints) => checkpoints.newest().await,
+            None => Ok(None),
+        }
     }
 
     /// The history of a source, as this home knows it.
     pub(super) async fn history(&self, source: &Arc<SourceDef>) -> Result<History> {
         let history = History::find(source, super::definitions::compute(source)?).await?;
         match history.kind {
-            HistoryKind::Log { .. } => Ok(history.with_floors(self.floors(&source.name).await?)),
+            HistoryKind::Log { .. } => match self.newest_manifest().await? {
+                Some(manifest) => Ok(history.with_floors(saved::floors(&manifest, &source.name)?)),
+                None => Ok(history),
+            },
             _ => Ok(history),
         }
     }

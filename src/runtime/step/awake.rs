@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use super::damage::{small_log, small_world};
+use super::damage::{live as to_the_end, small_log, small_world};
 use super::tests::{Dice, differences, runtime};
 use super::world::World;
 use super::{Move, Steps};
@@ -98,15 +98,8 @@ fn an_engine_that_sleeps_anywhere_while_another_takes_over_does_no_harm() {
         assert!(!(a && b), "{told}: both stopped");
         learned += usize::from(a) + usize::from(b);
         let fuse = Fuse::new(usize::MAX >> 1, Death::Before);
-        let runtime = runtime();
-        let start = runtime.block_on(world.start(&fuse, 2, &mut || {}));
-        let start = start.unwrap_or_else(|e| panic!("{told}: recovery: {e}"));
-        let mut steps = Steps::new(start, runtime).unwrap();
-        let ends = world.log.lock().unwrap().visible.clone();
-        steps.read_to(&ends).unwrap();
-        steps.finish().unwrap();
-        let at = steps.refreshed(0);
-        let wrong = super::tests::runtime().block_on(differences(&world, &small_log(), at));
+        let at = to_the_end(&world, &fuse).unwrap_or_else(|e| panic!("{told}: the last: {e}"));
+        let wrong = runtime().block_on(differences(&world, &small_log(), at));
         assert!(wrong.is_empty(), "{told}: {wrong:?}");
     }
     assert!(learned > tries / 4, "{learned} of {tries} were overtaken");

@@ -39,7 +39,7 @@ pub(super) fn small_world() -> World {
 }
 
 /// One life to the end of everything: the time that values were refreshed to.
-fn live(world: &World, fuse: &Fuse) -> crate::error::Result<i64> {
+pub(super) fn live(world: &World, fuse: &Fuse) -> crate::error::Result<i64> {
     let runtime = runtime();
     let start = runtime.block_on(world.start(fuse, 2, &mut || {}))?;
     let mut steps = Steps::new(start, runtime)?;
