@@ -34,6 +34,7 @@ pub fn source_difference(old: &SourceDef, new: &SourceDef) -> Difference {
         ),
         (was.max_future_us != is.max_future_us, "'max_future'"),
         (was.message_bytes_max != is.message_bytes_max, "'message.max_bytes'"),
+        (was.generator != is.generator, "'generator'"),
         (was.datagen_rows != is.datagen_rows, "'rows'"),
         (was.datagen_seed != is.datagen_seed, "'seed'"),
     ];

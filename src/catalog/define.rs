@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use sqlparser::ast::{Expr, Visit, Visitor};
 
 use crate::catalog::source::{
-    ColumnDef, ColumnKind, Connector, Format, JsonOptions, JsonTimestamp, MetadataField, SourceDef,
-    SourceOptions, StartupMode, WatermarkDef,
+    ColumnDef, ColumnKind, Connector, Format, Generator, JsonOptions, JsonTimestamp, MetadataField,
+    SourceDef, SourceOptions, StartupMode, WatermarkDef,
 };
 use crate::error::{Error, Result, Span};
 use crate::limits::NAME_BYTES_MAX;
@@ -32,6 +32,10 @@ pub fn source_def(create: &CreateSource, env: Env<'_>, infer: Infer<'_>) -> Resu
     let options = Options::check(AppliesTo::Source, &create.options, env)?;
     let checked = source_options(create, &options)?;
     let columns = columns(create, checked.connector, infer)?;
+    for (column, declared) in columns.iter().zip(&create.columns) {
+        let located = |error: Error| error.with_span(declared.name.span);
+        checked.generator.check(column).map_err(located)?;
+    }
     let watermark = watermark(create, &columns)?;
     for column in &checked.partitioned_by {
         check_partition_column(column, &columns, options.value_span("partitioned.by"))?;
@@ -378,6 +382,7 @@ fn source_options(create: &CreateSource, options: &Options) -> Result<SourceOpti
         idle_timeout_us: typed.duration("idle_timeout")?,
         advance_idle: options.text("idle").as_deref() == Some("advance"),
         message_bytes_max: typed.bytes("message.max_bytes")?,
+        generator: options.text("generator").and_then(|n| Generator::of(&n)).unwrap_or_default(),
         datagen_rows: typed.count("rows"),
         datagen_rate: typed.count("rate"),
         datagen_seed: typed.count("seed").unwrap_or(0),

@@ -6,6 +6,7 @@
 //! | `feature` | [`feature::FeatureDef`]: the SQL of a feature and its options |
 //! | `define` | CREATE SOURCE → [`source::SourceDef`], checked completely |
 //! | `define_feature` | CREATE FEATURE → [`feature::FeatureDef`] |
+//! | `generator` | what the connector datagen makes |
 //! | `registry` | [`registry::Catalog`]: what is defined, who depends on whom |
 //! | `change` | what a new definition changes of an old one, and whether state survives |
 //! | `apply` | desired definitions against a catalog: added, changed, unchanged, pruned |
@@ -16,6 +17,7 @@ pub mod change;
 pub mod define;
 pub mod define_feature;
 pub mod feature;
+pub mod generator;
 pub mod persist;
 pub mod registry;
 pub mod source;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+pub use super::generator::Generator;
 pub use crate::format::options::{JsonOptions, JsonTimestamp};
 use crate::model::batch::admitted_schema;
 
@@ -97,6 +98,8 @@ pub struct SourceOptions {
     /// `'idle' = 'advance'`: a partition without records for so long does not hold time back.
     pub advance_idle: bool,
     pub message_bytes_max: usize,
+    /// datagen: what is made.
+    pub generator: Generator,
     /// datagen: rows in all, rows per second of wall time (`None` = as fast as possible), seed.
     pub datagen_rows: Option<u64>,
     pub datagen_rate: Option<u64>,

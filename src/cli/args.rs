@@ -418,6 +418,7 @@ const PRODUCE_HELP: &str = "\
 Examples:
   skewless produce transactions.ndjson --topic transactions --key user_id --partitions 4
   skewless produce datagen --rows 100000 --rate 5000 --topic transactions --key user_id
+  skewless produce nexmark_bid --rows 1000000 --topic nexmark_bids --key bidder
   skewless produce flights.parquet --topic flights --time event_time --speed 3600x
 
 Creates the topic if it is not there. Rows of equal --key go to one partition.";
@@ -425,8 +426,9 @@ Creates the topic if it is not there. Rows of equal --key go to one partition.";
 #[derive(Debug, ClapArgs)]
 #[command(after_help = PRODUCE_HELP)]
 pub struct ProduceArgs {
-    /// An ndjson, csv or parquet file, or the word `datagen` for generated card transactions
-    #[arg(value_name = "FILE|datagen")]
+    /// An ndjson, csv or parquet file; or generated rows: `datagen` makes card transactions,
+    /// `nexmark_person`, `nexmark_auction` and `nexmark_bid` the streams of Nexmark
+    #[arg(value_name = "FILE|datagen|nexmark_…")]
     pub input: String,
     /// The topic to send to; created where it is missing
     #[arg(long, value_name = "TOPIC")]

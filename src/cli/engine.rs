@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::generator::Generator;
 use crate::cli::progress::ProgressLine;
 use crate::cli::signal::Stop;
 use crate::error::{Error, Result};
@@ -417,8 +418,9 @@ pub struct CheckpointStatus {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProduceInput {
     File(String),
-    /// Generated card transactions.
+    /// Generated rows: card transactions, or a stream of Nexmark.
     Datagen {
+        generator: Generator,
         seed: u64,
     },
 }

@@ -68,6 +68,7 @@ pub fn transactions() -> SourceDef {
         idle_timeout_us: 0,
         advance_idle: false,
         message_bytes_max: 0,
+        generator: Default::default(),
         datagen_rows: None,
         datagen_rate: None,
         datagen_seed: 0,

@@ -190,6 +190,13 @@ pub static OPTIONS: &[OptionSpec] = &[
     source("message.max_bytes", T::Bytes, "longer messages are dead letters")
         .only(DECODING)
         .default("1 MiB"),
+    source(
+        "generator",
+        T::Choice(&["names", "nexmark_person", "nexmark_auction", "nexmark_bid"], &[]),
+        "what is made: values by the names and types of the columns, or a stream of Nexmark",
+    )
+    .only(DATAGEN)
+    .default("names"),
     source("rows", T::Count, "how many rows to make; else without end").only(DATAGEN),
     source("rate", T::Count, "rows per second; else as fast as possible").only(DATAGEN),
     source("seed", T::Count, "equal seeds make equal rows").only(DATAGEN).default("0"),

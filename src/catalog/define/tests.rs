@@ -142,6 +142,15 @@ fn startup_json_and_datagen_options_are_typed() {
         reject_unknown: true,
     };
     assert_eq!(kafka.json, json);
+    for generator in Generator::NEXMARK {
+        let Some(Statement::CreateSource(create)) =
+            parse_statements(&generator.statement().unwrap()).unwrap().pop()
+        else {
+            panic!("{generator:?}")
+        };
+        let def = source_def(&create, &|_| None, &infer).unwrap();
+        assert_eq!(def.options.generator, generator);
+    }
     let made = with("connector = 'datagen', rows = 5, 'rate'='10', 'seed'='7'");
     assert_eq!((made.datagen_rows, made.datagen_rate, made.datagen_seed), (Some(5), Some(10), 7));
     assert_eq!(with(&format!("{FILE}, 'format'='parquet'")).format, Format::Parquet);
@@ -204,6 +213,12 @@ const WRONG_OPTIONS: &[(&str, &str)] = &[
         "option 'format' is for 'connector' = 'kafka' or 'file', not 'datagen'",
     ),
     ("'connector'='datagen','rate'='0'", "'rate' must be at least 1"),
+    (
+        "'connector'='datagen','generator'='nexmark'",
+        "option 'generator' is 'nexmark', expected names, nexmark_person, nexmark_auction, \
+         nexmark_bid",
+    ),
+    ("'connector'='datagen','generator'='nexmark_bid'", "nexmark_bid makes no column 'a'"),
     (
         "'connector'='file','path'='d/x.parquet'",
         "the path ends in .parquet, but 'format' is json, the default",

@@ -1,5 +1,6 @@
 //! `skewless produce`: rows of a file, or generated ones, to a Kafka topic.
 
+use crate::catalog::generator::Generator;
 use crate::cli::args::ProduceArgs;
 use crate::cli::command::Session;
 use crate::cli::engine::{ProduceInput, ProduceOptions};
@@ -8,8 +9,11 @@ use crate::cli::script::Failure;
 
 pub async fn run(args: &ProduceArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     let input = match args.input.as_str() {
-        "datagen" => ProduceInput::Datagen { seed: args.seed },
-        file => ProduceInput::File(file.to_owned()),
+        "datagen" => ProduceInput::Datagen { generator: Generator::Names, seed: args.seed },
+        name => match Generator::of(name).filter(|of| Generator::NEXMARK.contains(of)) {
+            Some(generator) => ProduceInput::Datagen { generator, seed: args.seed },
+            None => ProduceInput::File(name.to_owned()),
+        },
     };
     let options = ProduceOptions {
         input,

@@ -90,10 +90,11 @@ fn open(input: &ProduceInput, rows: Option<u64>) -> Result<Box<dyn Source>> {
             }
             Ok(Box::new(FileSource::open(path.clone(), Format::Json, None, MESSAGE_BYTES_MAX)?))
         }
-        ProduceInput::Datagen { seed } => {
-            let statement = parse_statements(TRANSACTIONS)?.into_iter().next();
+        ProduceInput::Datagen { generator, seed } => {
+            let statement = generator.statement().unwrap_or_else(|| TRANSACTIONS.to_owned());
+            let statement = parse_statements(&statement)?.into_iter().next();
             let Some(Statement::CreateSource(create)) = statement else {
-                return Err(Error::internal("the shipped source is no CREATE SOURCE"));
+                return Err(Error::internal("a generator without a CREATE SOURCE"));
             };
             let mut def = source_def(&create, &env, &|e, s| infer(e, s))?;
             def.options.datagen_seed = *seed;

@@ -47,6 +47,7 @@ pub(crate) fn source(delay_us: i64, max_future_us: i64) -> SourceDef {
             idle_timeout_us: 0,
             advance_idle: false,
             message_bytes_max: 1_000,
+            generator: Default::default(),
             datagen_rows: None,
             datagen_rate: None,
             datagen_seed: 0,

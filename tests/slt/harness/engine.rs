@@ -3,17 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skewless::catalog::define::source_def;
 use skewless::catalog::define_feature::feature_options;
 use skewless::catalog::source::SourceDef;
 use skewless::error::{Error, Result};
+use skewless::model::text::write_json_row;
 use skewless::plan::bind::{SourceLookup, plan_feature};
 use skewless::plan::computed::{compile_computed, infer};
 use skewless::plan::dataflow::FeaturePlan;
 use skewless::source::admit::Compute;
+use skewless::source::datagen::DatagenSource;
+use skewless::source::records::Records;
+use skewless::source::source::Source as _;
 use skewless::sql::ast::{CreateFeature, Statement};
 use skewless::sql::parser::parse_statements;
+
+use super::script::LogRecord;
 
 /// A feature and the text of its SELECT as the test wrote it.
 pub struct Feature {
@@ -79,6 +86,30 @@ impl Engine {
         let plan = plan_feature(self, &name, 1, &create.query)?;
         self.features.push(Feature { name, plan, query: select_of(text) });
         Ok(())
+    }
+}
+
+/// The rows of a generated source as JSON records.
+pub fn generated(text: &str) -> Result<Vec<LogRecord>> {
+    let mut engine = Engine::default();
+    engine.execute(text)?;
+    let def = engine.sources.values().next();
+    let def = def.ok_or_else(|| Error::usage("no CREATE SOURCE"))?;
+    let mut source = DatagenSource::new(def)?;
+    let mut records = Vec::new();
+    loop {
+        let polled = source.poll(1024, Duration::ZERO)?;
+        for chunk in &polled.chunks {
+            let Records::Rows(rows) = &chunk.records else { continue };
+            for row in 0..rows.batch.num_rows() {
+                let mut text = String::new();
+                write_json_row(&rows.batch, row, &mut text)?;
+                records.push(LogRecord { timestamp: None, value: Some(text) });
+            }
+        }
+        if polled.end_of_input {
+            return Ok(records);
+        }
     }
 }
 

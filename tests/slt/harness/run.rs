@@ -19,7 +19,7 @@ use skewless::source::admit::Counts;
 use skewless::sql::parser::parse_query;
 
 use super::check::{canonical, lane_groups, same_rows, same_types};
-use super::engine::{Engine, Feature, compute};
+use super::engine::{Engine, Feature, compute, generated};
 use super::layout;
 use super::log::{Message, Partition};
 use super::modes::{Input, Outcome, Sabotage, Steps, batch, stream};
@@ -113,6 +113,11 @@ impl File {
             RecordKind::Rows { source, partition, records } => {
                 self.context = None;
                 self.append(source, *partition, records)
+            }
+            RecordKind::Generate { source, sql } => {
+                self.context = None;
+                let records = generated(sql).map_err(|e| e.to_string())?;
+                self.append(source, 0, &records)
             }
             RecordKind::Oracle { feature, sql } => {
                 self.oracles.insert(feature.clone(), sql.clone());

@@ -1,4 +1,4 @@
-//! Reads `.slt` files: sqllogictest's syntax with four records of our own. Called by `main`.
+//! Reads `.slt` files: sqllogictest's syntax with five records of our own. Called by `main`.
 //!
 //! ```text
 //! statement ok                      a statement that must succeed
@@ -7,6 +7,8 @@
 //! rows <source> [partition <n>]     records appended to a partition's log, one a line, as JSON;
 //!                                   `@<time> ` before one is its Kafka timestamp,
 //!                                   `!` alone a null value
+//! generate <source>                 the rows of a CREATE SOURCE … datagen statement, appended to
+//!                                   partition 0 of a source's log
 //! file <path>                       the statements of a file of the repository
 //! oracle <feature>                  stock SQL for the automatic oracle, where it cannot
 //!                                   rewrite the feature itself
@@ -47,6 +49,11 @@ pub enum RecordKind {
         source: String,
         partition: u32,
         records: Vec<LogRecord>,
+    },
+    /// The rows of a generated source.
+    Generate {
+        source: String,
+        sql: String,
     },
     Oracle {
         feature: String,
@@ -113,6 +120,7 @@ fn record(head: &str, body: &[&str]) -> Result<RecordKind, String> {
         ["rows", source, "partition", n] => {
             rows(source, n.parse().map_err(|e| format!("partition {n}: {e}"))?, body)
         }
+        ["generate", source] => Ok(RecordKind::Generate { source: (*source).into(), sql: sql() }),
         ["oracle", feature, "none", ..] if words.len() > 3 => {
             Ok(RecordKind::Oracle { feature: (*feature).into(), sql: None })
         }
