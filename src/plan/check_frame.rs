@@ -129,9 +129,6 @@ fn range_frame(frame: &WindowFrame, end: &FrameEnd) -> Result<Frame> {
         Some(Excluded::Ties) => Exclude::Ties,
         _ => Exclude::NoOthers,
     };
-    if end.rows_max.is_some() && exclude != Exclude::NoOthers {
-        return Err(Error::not_yet("MAXSIZE with EXCLUDE CURRENT ROW or EXCLUDE TIES"));
-    }
     match end.rows_max {
         Some(0) => {
             return Err(Error::usage("MAXSIZE 0: such a frame never has a row"));

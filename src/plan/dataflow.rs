@@ -140,7 +140,7 @@ pub struct FrameSpec {
     pub ties: Vec<TieBreak>,
     /// RANGE frames that end at the current row only.
     pub exclude: Exclude,
-    /// RANGE frames only: at most so many rows, the newest in the total order.
+    /// RANGE frames only: of the rows that are left at most so many, the newest in the total order.
     pub rows_max: Option<u64>,
 }
 
@@ -162,6 +162,11 @@ impl FrameSpec {
 
     pub fn is_rows(&self) -> bool {
         matches!(self.extent, FrameExtent::Rows { .. })
+    }
+
+    /// Where a frame of the rows `[lo, end)` begins under MAXSIZE.
+    pub fn newest(&self, lo: u64, end: u64) -> u64 {
+        self.rows_max.map_or(lo, |most| lo.max(end.saturating_sub(most)))
     }
 
     /// Whether rows never leave the frame.

@@ -9,6 +9,7 @@
 //! RANGE BETWEEN a PRECEDING AND b PRECEDING MAXSIZE 5
 //! RANGE BETWEEN a PRECEDING AND "\u{1}frame_end"('maxsize 5', b) PRECEDING
 //! ```
+//! Both may stand at one frame, in either order; `EXCLUDE CURRENT_ROW` is OpenMLDB's spelling.
 
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned as _, Value, WindowFrame,
@@ -142,13 +143,34 @@ fn opens_frame(next: Option<&Token>) -> bool {
     }
 }
 
+/// One EXCLUDE, one MAXSIZE, or both in either order.
 fn clause(tokens: &Tokens, at: usize) -> Result<Clause> {
+    let word = |n: usize| tokens.list.get(n).and_then(|t| bare_word(&t.token));
+    let mut clause = part(tokens, at)?;
+    if let Some(next @ ("exclude" | "maxsize")) = word(clause.end)
+        && Some(next) != word(at)
+    {
+        let other = part(tokens, clause.end)?;
+        clause = Clause { text: format!("{} {}", clause.text, other.text), ..other };
+    }
+    if tokens.list.get(clause.end).is_some_and(|t| t.token != Token::RParen) {
+        let span = tokens.list.get(clause.end).map_or(tokens.list[at].span, |t| t.span);
+        let text = clause.text.to_uppercase();
+        return Err(Error::usage(format!("{text} is not the end of its window"))
+            .with_hint("a frame ends with one EXCLUDE, one MAXSIZE, or both")
+            .with_span(span_of(span)));
+    }
+    Ok(Clause { at, ..clause })
+}
+
+fn part(tokens: &Tokens, at: usize) -> Result<Clause> {
     let word = |n: usize| tokens.list.get(n).and_then(|t| bare_word(&t.token));
     let wrong = |message: &str, hint: &str| {
         Err(Error::usage(message).with_hint(hint).with_span(span_of(tokens.list[at].span)))
     };
     let (text, end) = match (word(at), word(at + 1), word(at + 2)) {
         (Some("exclude"), Some("current"), Some("row")) => ("exclude current row".into(), at + 3),
+        (Some("exclude"), Some("current_row"), _) => ("exclude current row".into(), at + 2),
         (Some("exclude"), Some("no"), Some("others")) => ("exclude no others".into(), at + 3),
         (Some("exclude"), Some("group"), _) => ("exclude group".into(), at + 2),
         (Some("exclude"), Some("ties"), _) => ("exclude ties".into(), at + 2),
@@ -163,12 +185,6 @@ fn clause(tokens: &Tokens, at: usize) -> Result<Clause> {
             _ => return wrong("MAXSIZE without a number of rows", "MAXSIZE 100"),
         },
     };
-    if tokens.list.get(end).is_some_and(|t| t.token != Token::RParen) {
-        let span = tokens.list.get(end).map_or(tokens.list[at].span, |t| t.span);
-        return Err(Error::usage(format!("{} is not the end of its window", text.to_uppercase()))
-            .with_hint("a frame ends with one EXCLUDE or one MAXSIZE")
-            .with_span(span_of(span)));
-    }
     Ok(Clause { text, at, end })
 }
 
@@ -243,14 +259,15 @@ pub fn frame_end(frame: &WindowFrame) -> Result<FrameEnd<'_>> {
         },
         _ => "",
     };
-    let excluded = match text {
-        "exclude no others" => Some(Excluded::NoOthers),
-        "exclude current row" => Some(Excluded::CurrentRow),
-        "exclude group" => Some(Excluded::Group),
-        "exclude ties" => Some(Excluded::Ties),
-        _ => None,
-    };
-    let rows_max = text.strip_prefix("maxsize ").and_then(|rows| rows.parse().ok());
+    let kinds = [
+        ("exclude no others", Excluded::NoOthers),
+        ("exclude current row", Excluded::CurrentRow),
+        ("exclude group", Excluded::Group),
+        ("exclude ties", Excluded::Ties),
+    ];
+    let excluded = kinds.iter().find(|(words, _)| text.contains(words)).map(|(_, kind)| *kind);
+    let mut words = text.split(' ').skip_while(|word| *word != "maxsize");
+    let rows_max = words.nth(1).and_then(|rows| rows.parse().ok());
     let span = call.name.span();
     let span = (span.start.line > 0).then(|| span_of(span));
     Ok(FrameEnd { bound: args.next(), excluded, rows_max, span })

@@ -160,7 +160,7 @@ impl TrailingWindow {
             }
             let Some(preceding) = preceding_us else { continue };
             let first = first_from(&rows, end, at.saturating_sub(preceding));
-            let first = spec.rows_max.map_or(first, |most| first.max(end.saturating_sub(most)));
+            let first = spec.newest(first, end);
             if first < end {
                 may(time(first).saturating_add(preceding).saturating_add(1));
             }

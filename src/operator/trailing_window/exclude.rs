@@ -13,7 +13,7 @@ use super::front::{FrameFront, Piece};
 use super::plan::Plan;
 use crate::aggregate::slot::{FrameOrder, Rows, Run, Slot};
 use crate::error::Result;
-use crate::plan::dataflow::{Exclude, FrameExtent};
+use crate::plan::dataflow::{Exclude, FrameExtent, FrameSpec};
 use crate::window::frame::{Bounds, RangeFrame, range_bounds};
 
 /// The order of a group of peers for the frame of its row `row`, and the end of that frame in it.
@@ -86,6 +86,7 @@ impl FrameFront {
         let mut was = if piece.fresh { (0, 0) } else { self.bounds[piece.state] };
         let mut whole = Bounds::default();
         let frame = RangeFrame { preceding_us, until_us: 0, rows_max: None };
+        let newest = |lo: u64, end: u64| spec.newest(lo, end);
         let time = |row: u64| piece.rows.row(row)[0] as i64;
         range_bounds(time, start..end, piece.rows.end(), frame, was, &mut whole);
         let (mut row, mut begin, mut fresh) = (start, walk.bounds.len(), piece.fresh);
@@ -93,7 +94,8 @@ impl FrameFront {
             let (lo, peers) = (whole.lo[(row - start) as usize], whole.hi[(row - start) as usize]);
             let single = peers == row + 1;
             let own = single && spec.exclude == Exclude::Ties;
-            walk.bounds.push(lo, row + u64::from(own));
+            let end_of_row = row + u64::from(own);
+            walk.bounds.push(newest(lo, end_of_row), end_of_row);
             if single {
                 walk.places.push((0, walk.results + walk.bounds.len() - 1));
                 row += 1;
@@ -102,8 +104,8 @@ impl FrameFront {
             // The states stop before the group.
             self.note(piece, fresh, was, begin, walk);
             self.flush(walk);
-            (was, fresh, begin) = ((lo, row), false, 0);
-            walk.copies.push(self.copies(spec.exclude, piece, was, row..peers, width)?);
+            (was, fresh, begin) = ((newest(lo, row), row), false, 0);
+            walk.copies.push(self.copies(spec, lo, piece, was, row..peers, width)?);
             let group = walk.copies.len();
             walk.places.extend((0..(peers - row) as usize).map(|i| (group, i)));
             row = peers;
@@ -138,19 +140,21 @@ impl FrameFront {
         walk.bounds.clear();
     }
 
-    /// The results of a group of peers, from copies of the state that stands before it.
+    /// The results of a group of peers whose frames begin at `lo`, from copies of the state that
+    /// stands before it.
     fn copies(
         &self,
-        exclude: Exclude,
+        spec: &FrameSpec,
+        lo: u64,
         piece: &Piece,
         was: (u64, u64),
         group: Range<u64>,
         width: usize,
     ) -> Result<Columns> {
         let orders: Vec<(u64, FrameOrder)> =
-            group.clone().map(|row| without(exclude, row, group.clone())).collect();
+            group.clone().map(|row| without(spec.exclude, row, group.clone())).collect();
         let mut bounds = Bounds::default();
-        orders.iter().for_each(|(end, _)| bounds.push(was.0, *end));
+        orders.iter().for_each(|(end, _)| bounds.push(spec.newest(lo, *end), *end));
         let runs = orders.iter().enumerate().map(|(state, (_, order))| {
             let rows = Rows { order: Some(order), ..piece.rows };
             Run { rows, state, fresh: false, was, results: state..state + 1 }

@@ -92,7 +92,7 @@ fn check(spec: &TrailingSpec) -> Result<()> {
             frame.ties.is_empty()
                 && until_us >= 0
                 && preceding_us.is_none_or(|preceding| preceding >= until_us)
-                && !(excludes(frame) && (until_us > 0 || frame.rows_max.is_some()))
+                && !(excludes(frame) && until_us > 0)
                 && frame.rows_max != Some(0)
         }
         FrameExtent::Rows { preceding, until } => {

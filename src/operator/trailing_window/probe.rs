@@ -119,8 +119,8 @@ fn covered(plan: &Plan, spec: &FrameSpec, ask: &Ask) -> (u64, u64) {
             };
             let from = |us: i64| first_from(&ask.rows, end, ask.time.saturating_sub(us));
             let lo = preceding_us.map_or(if spec.is_unbounded() { 0 } else { first }, from);
-            let lo = spec.rows_max.map_or(lo, |most| lo.max(end.saturating_sub(most)));
-            (lo, excluding(spec, ask).map_or(end, |(end, _)| end))
+            let end = excluding(spec, ask).map_or(end, |(end, _)| end);
+            (spec.newest(lo, end), end)
         }
         FrameExtent::Rows { preceding, until } => match ask.anchor {
             // No row is seen yet, so none is final either.

@@ -45,7 +45,8 @@ pub fn random_spec(random: &mut Random) -> TrailingSpec {
         };
         if !frame.is_rows() && random.one_in(4) {
             frame.rows_max = Some(random.pick(&[1u64, 2, 7]));
-        } else if !frame.is_rows() && until_us == 0 && random.one_in(3) {
+        }
+        if !frame.is_rows() && until_us == 0 && random.one_in(3) {
             frame.exclude = random.pick(&[Exclude::CurrentRow, Exclude::Ties]);
         }
         frame

@@ -385,9 +385,9 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "CREATE FEATURE f AS SELECT sum(x) OVER (ORDER BY t RANGE UNBOUNDED PRECEDING MAXSIZE 3 \
-          EXCLUDE TIES) FROM s",
-        "MAXSIZE 3 is not the end of its window (hint: a frame ends with one EXCLUDE or one \
-          MAXSIZE)",
+          MAXSIZE 4) FROM s",
+        "MAXSIZE 3 is not the end of its window (hint: a frame ends with one EXCLUDE, one \
+          MAXSIZE, or both)",
     ),
     (
         "CREATE FEATURE f AS SELECT sum(x) OVER (ORDER BY t RANGE UNBOUNDED PRECEDING MAXSIZE x) \

@@ -28,6 +28,8 @@ pub enum Frame {
     Except(Option<i64>, Except),
     /// The newest rows of `Range`.
     Newest(Option<i64>, usize),
+    /// The newest rows of `Except`.
+    NewestExcept(Option<i64>, Except, usize),
 }
 
 /// What EXCLUDE leaves out.
@@ -267,6 +269,10 @@ fn framed<'a>(frame: Frame, peers: &[&'a Row], at: &Row) -> Vec<&'a Row> {
         }
         Frame::Newest(preceding, most) => {
             let rows = framed(Frame::Range(preceding), peers, at);
+            rows[rows.len().saturating_sub(most)..].to_vec()
+        }
+        Frame::NewestExcept(preceding, except, most) => {
+            let rows = framed(Frame::Except(preceding, except), peers, at);
             rows[rows.len().saturating_sub(most)..].to_vec()
         }
         Frame::Rows(preceding, tie) => framed(Frame::RowsLag(preceding, 0, tie), peers, at),

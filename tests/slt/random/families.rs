@@ -18,6 +18,7 @@ pub fn kinds() -> Vec<(&'static str, Windows)> {
         ("except_row", frame(Frame::Except(Some(10 * S), Except::CurrentRow))),
         ("except_ties", frame(Frame::Except(Some(10 * S), Except::Ties))),
         ("newest", frame(Frame::Newest(Some(10 * S), 3))),
+        ("newest_of_others", frame(Frame::NewestExcept(Some(10 * S), Except::CurrentRow, 3))),
         ("tumble", Windows::Group { size: 10 * S, slide: 10 * S, offset: 0 }),
         ("hop", Windows::Group { size: 10 * S, slide: 4 * S, offset: S }),
         ("cumulate", Windows::Cumulate { step: 2 * S, size: 10 * S }),

@@ -59,6 +59,7 @@ fn edges(model: &Model) -> Vec<i64> {
             let lengths = frames.iter().filter_map(|f| match f {
                 Frame::Range(Some(p)) | Frame::Lag(Some(p), _) => Some((*p).max(1)),
                 Frame::Except(Some(p), _) | Frame::Newest(Some(p), _) => Some((*p).max(1)),
+                Frame::NewestExcept(Some(p), ..) => Some((*p).max(1)),
                 Frame::Lag(None, until) => Some((*until).max(1)),
                 _ => None,
             });
@@ -164,6 +165,9 @@ fn frame(frame: Frame, keys: &[String]) -> String {
         Frame::Newest(preceding, most) => {
             format!("{} MAXSIZE {most}", self::frame(Frame::Range(preceding), keys))
         }
+        Frame::NewestExcept(preceding, except, most) => {
+            format!("{} MAXSIZE {most}", self::frame(Frame::Except(preceding, except), keys))
+        }
         Frame::Rows(preceding, tie) => {
             let from = preceding.map_or("UNBOUNDED".into(), |n| n.to_string());
             let tie = tie.map_or(String::new(), |c| format!(", \"{}\"", COLUMNS[c].0));
@@ -181,7 +185,10 @@ fn frame(frame: Frame, keys: &[String]) -> String {
 fn in_stock(model: &Model) -> bool {
     match &model.windows {
         Windows::Trailing(frames) => {
-            frames.iter().all(|f| !matches!(f, Frame::Except(..) | Frame::Newest(..)))
+            let ours = |f: &Frame| {
+                matches!(f, Frame::Except(..) | Frame::Newest(..) | Frame::NewestExcept(..))
+            };
+            !frames.iter().any(ours)
         }
         windows => matches!(windows, Windows::Group { .. }),
     }

@@ -160,6 +160,15 @@ fn windows() -> Vec<Shape> {
                 Frame::Rows(Some(3), Some(I)),
             ],
         ),
+        frames(
+            "newest_of_others",
+            vec![
+                Frame::NewestExcept(Some(10 * S), Except::CurrentRow, 3),
+                Frame::NewestExcept(Some(3 * S), Except::Ties, 2),
+                Frame::NewestExcept(None, Except::CurrentRow, 1),
+                Frame::NewestExcept(None, Except::Group, 5),
+            ],
+        ),
         frames("newest_unbounded", vec![Frame::Newest(None, 5), Frame::Newest(Some(3 * S), 1)]),
         of("session_one_microsecond", Windows::Session { gap: 1 }),
         of("session_long", Windows::Session { gap: 60 * S }),
