@@ -17,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::model::time::{DAY_US, EventTime};
 use crate::offline::output::{OutputSummary, OutputTarget};
 use crate::offline::parquet_file::Metadata;
-use crate::plan::dataflow::{FeaturePlan, FrameExtent, TimeColumns, TrailingSpec, WindowSpec};
+use crate::plan::dataflow::{
+    FeaturePlan, FirstSpec, FrameExtent, TimeColumns, TrailingSpec, WindowSpec,
+};
 use crate::source::admit::Counts;
 use crate::sql::window::{CalendarUnit, WindowShape};
 
@@ -114,9 +116,18 @@ fn reach_us(window: &WindowSpec) -> Option<i64> {
         WindowSpec::Group(spec) => longest_window(&spec.shape),
         WindowSpec::Trailing(spec) => longest_frame(spec),
         WindowSpec::Chain(spec) => {
-            Some(longest_frame(&spec.second)?.saturating_add(longest_window(&spec.first.shape)?))
+            let first = match &spec.first {
+                FirstSpec::Group(spec) => longest_window(&spec.shape)?,
+                FirstSpec::Trailing(spec) => longest_frame(spec)?,
+            };
+            Some(longest_frame(&spec.second)?.saturating_add(first))
         }
     }
+}
+
+/// Whether the event time of final rows is the end of a window: that of windows over group windows.
+fn ends_windows(window: &WindowSpec) -> bool {
+    matches!(window, WindowSpec::Chain(spec) if matches!(spec.first, FirstSpec::Group(_)))
 }
 
 fn longest_window(shape: &WindowShape) -> Option<i64> {
@@ -151,8 +162,7 @@ struct Within {
 impl Within {
     fn new(feature: &FeaturePlan, range: TimeRange) -> Result<Self> {
         let (name, window_end) = match &feature.time_column {
-            // The event time of a window over windows is the end of a window.
-            TimeColumns::Event(name) => (name, matches!(feature.window, WindowSpec::Chain(_))),
+            TimeColumns::Event(name) => (name, ends_windows(&feature.window)),
             TimeColumns::Window { end, .. } => (end, true),
         };
         Ok(Self { column: feature.schema().index_of(name)?, range, window_end })

@@ -41,6 +41,11 @@ pub fn system_fields() -> [Arc<Field>; 3] {
     ]
 }
 
+/// Whether a column says where a record stands in its log.
+pub fn is_place(name: &str) -> bool {
+    name == PARTITION_COLUMN || name == OFFSET_COLUMN
+}
+
 /// The schema of admitted batches of a source whose own columns are `columns`.
 pub fn admitted_schema(columns: &Schema) -> SchemaRef {
     let fields = columns.fields().iter().cloned().chain(system_fields());

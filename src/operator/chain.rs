@@ -4,7 +4,6 @@
 //! the windows that are still open at the watermark but ended before the time asked for, as every
 //! probe of a group window does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -16,16 +15,13 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use super::follow::Follow;
 use super::group_window::GroupWindow;
 use super::having::HavingWindow;
+use super::joined::{joined, split};
 use super::operator::{Bound, Current, Operator, Probed};
 use super::trailing_window::TrailingWindow;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::time::EventTime;
-use crate::plan::dataflow::ChainSpec;
-use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE, Snapshot, SnapshotTable, THEN_PREFIX};
-
-/// Tables of the second operator, by the names they have there.
-const THEN: [(&str, &str); 3] =
-    [(KEYS_TABLE, "then_keys"), ("rows", "then_rows"), (GONE_TABLE, "then_gone")];
+use crate::plan::dataflow::{ChainSpec, GroupSpec};
+use crate::state::snapshot::Snapshot;
 
 /// The first operator.
 #[derive(Debug)]
@@ -34,10 +30,12 @@ enum First {
     Having(Box<HavingWindow>),
 }
 
-/// The operator of a [`ChainSpec`].
+/// The operator of a [`ChainSpec`] over group windows.
 #[derive(Debug)]
 pub struct Chain {
     spec: ChainSpec,
+    /// Key columns.
+    keys: usize,
     first: First,
     second: TrailingWindow,
 }
@@ -69,21 +67,6 @@ impl First {
     }
 }
 
-/// The state of both operators.
-fn joined(mut first: Snapshot, second: Snapshot) -> Result<Snapshot> {
-    first.format = first.format << 8 | second.format;
-    for table in second.tables {
-        let name = THEN.iter().find(|(name, _)| *name == table.name);
-        let (_, name) = name.ok_or_else(|| {
-            Error::internal(format!("no name for the table {} of a chain", table.name))
-        })?;
-        first.tables.push(SnapshotTable { name, ..table });
-    }
-    let then = |(name, value)| (format!("{THEN_PREFIX}{name}"), value);
-    first.globals.extend(second.globals.into_iter().map(then));
-    Ok(first)
-}
-
 /// Closed windows end at or before a watermark, so later ones are later than it.
 fn after(watermark: EventTime) -> EventTime {
     match watermark {
@@ -93,17 +76,17 @@ fn after(watermark: EventTime) -> EventTime {
 }
 
 impl Chain {
-    /// An operator without rows; `current` asks for current values.
+    /// An operator without rows over the group windows `group`; `current` asks for current values.
     ///
     /// # Errors
     /// As those of the two operators.
-    pub fn new(spec: &ChainSpec, current: bool) -> Result<Self> {
-        let first = match &spec.first.having {
-            None => First::All(Box::new(GroupWindow::new(&spec.first, false)?)),
-            Some(having) => First::Having(Box::new(HavingWindow::new(&spec.first, having, false)?)),
+    pub fn new(spec: &ChainSpec, group: &GroupSpec, current: bool) -> Result<Self> {
+        let first = match &group.having {
+            None => First::All(Box::new(GroupWindow::new(group, false)?)),
+            Some(having) => First::Having(Box::new(HavingWindow::new(group, having, false)?)),
         };
         let second = TrailingWindow::new(&spec.second, current)?;
-        Ok(Self { spec: spec.clone(), first, second })
+        Ok(Self { spec: spec.clone(), keys: group.key_types.len(), first, second })
     }
 
     /// Results of the first operator as rows of the second: their place is the start of the
@@ -111,7 +94,7 @@ impl Chain {
     fn steps(&self, results: &RecordBatch) -> Result<RecordBatch> {
         let rows = results.num_rows();
         let mut columns = self.spec.between.evaluate(results)?.columns().to_vec();
-        let starts = results.column(self.spec.first.key_types.len());
+        let starts = results.column(self.keys);
         let starts = starts.as_primitive::<TimestampMicrosecondType>();
         columns.push(Arc::new(Int32Array::from(vec![0; rows])));
         let starts: Int64Array = starts.reinterpret_cast::<Int64Type>();
@@ -216,27 +199,10 @@ impl Operator for Chain {
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for table in &snapshot.tables {
-            match THEN.iter().find(|(_, then)| *then == table.name) {
-                Some((name, _)) => second.push(SnapshotTable { name, ..table.clone() }),
-                None => first.push(table.clone()),
-            }
-        }
-        let (mut globals, mut then) = (snapshot.globals.clone(), BTreeMap::new());
-        globals.retain(|name, value| match name.strip_prefix(THEN_PREFIX) {
-            Some(name) => {
-                then.insert(name.to_owned(), *value);
-                false
-            }
-            None => true,
-        });
-        let (format, watermark) = (snapshot.format, snapshot.watermark);
-        let first = Snapshot { format: format >> 8, watermark, globals, tables: first };
+        let (first, mut second) = split(snapshot);
         self.first.operator_mut().restore(&first)?;
-        let watermark = watermark.map(|us| after(EventTime(us)).0);
-        let (format, globals, tables) = (format & 255, then, second);
-        self.second.restore(&Snapshot { format, watermark, globals, tables })
+        second.watermark = second.watermark.map(|us| after(EventTime(us)).0);
+        self.second.restore(&second)
     }
 
     fn state_bytes(&self) -> usize {

@@ -9,6 +9,8 @@
 //! | `group_window` | TUMBLE, HOP, CUMULATE, SESSION and COUNT_WINDOW |
 //! | `having` | a condition on their results |
 //! | `chain` | trailing windows over their results |
+//! | `nested` | trailing windows over the results of trailing windows |
+//! | `joined` | the state of two operators as one |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
 pub mod answer;
@@ -17,6 +19,8 @@ pub mod checker;
 pub mod follow;
 pub mod group_window;
 pub mod having;
+mod joined;
+pub mod nested;
 #[expect(clippy::module_inception, reason = "the room is named for the trait it is about")]
 pub mod operator;
 #[cfg(test)]
@@ -28,10 +32,11 @@ pub mod trial;
 use self::chain::Chain;
 use self::group_window::GroupWindow;
 use self::having::HavingWindow;
+use self::nested::Nested;
 use self::operator::Operator;
 use self::trailing_window::TrailingWindow;
 use crate::error::Result;
-use crate::plan::dataflow::WindowSpec;
+use crate::plan::dataflow::{FirstSpec, WindowSpec};
 
 /// The operator of a specification; `current` asks for current values.
 ///
@@ -44,6 +49,9 @@ pub fn build(spec: &WindowSpec, current: bool) -> Result<Box<dyn Operator>> {
             Some(having) => Box::new(HavingWindow::new(spec, having, current)?),
             None => Box::new(GroupWindow::new(spec, current)?),
         },
-        WindowSpec::Chain(spec) => Box::new(Chain::new(spec, current)?),
+        WindowSpec::Chain(spec) => match &spec.first {
+            FirstSpec::Group(group) => Box::new(Chain::new(spec, group, current)?),
+            FirstSpec::Trailing(first) => Box::new(Nested::new(spec, first, current)?),
+        },
     })
 }

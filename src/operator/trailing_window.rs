@@ -15,9 +15,11 @@
 //! | `exclude` | moving on where peers have different frames |
 //! | `order` | rows of equal time under tie-breakers |
 //! | `probe` | values at a time asked for |
+//! | `ahead` | what another operator over the results asks |
 //! | `sorted` | history read key by key |
 //! | `snapshot` | state to tables and back |
 
+mod ahead;
 mod current;
 mod exclude;
 mod front;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::cast;
 
+pub(in crate::operator) use self::ahead::Touched;
 use self::front::{Front, Piece};
 use self::keys::{KeyRows, NOT_DUE};
 use self::order::anchor;
@@ -67,6 +70,8 @@ pub struct TrailingWindow {
     waiting: Timer,
     /// Keys by the time from which nothing of them counts.
     expiry: Timer,
+    /// Whether keys that change are noted in `touched`.
+    noting: bool,
     touched: Vec<u32>,
     changes: Changes,
     following: Following,
@@ -106,6 +111,7 @@ impl TrailingWindow {
             let frame = &plan.spec.frames[frame];
             !(excludes(frame) || plan.ordered && frame.is_rows())
         };
+        let current_wanted = current;
         let current = if current { Some(Front::new(&plan, moving)?) } else { None };
         Ok(Self {
             plan: Arc::new(plan),
@@ -116,6 +122,7 @@ impl TrailingWindow {
             current,
             waiting: Timer::new(),
             expiry: Timer::new(),
+            noting: current_wanted,
             touched: Vec::new(),
             changes: Changes::default(),
             following: Following::default(),
@@ -127,6 +134,15 @@ impl TrailingWindow {
             slots: Vec::new(),
             words: Vec::new(),
         })
+    }
+
+    /// An operator without rows that notes which keys change ([`Self::take_touched`]) and leaves
+    /// their values to whoever asks.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(in crate::operator) fn noting(spec: &TrailingSpec) -> Result<Self> {
+        Ok(Self { noting: true, ..Self::new(spec, false)? })
     }
 
     /// Final results so far that did not fit their type and are NULL.
@@ -159,15 +175,15 @@ impl TrailingWindow {
             key.due = time;
             self.waiting.push(time, slot);
         }
-        if let Some(current) = &mut self.current {
-            if number + 1 < key.buffer.end(stride) {
-                let rows = key.buffer.rows(stride, self.interner.texts(), None);
-                current.insert(slot as usize, &rows, number);
-            }
-            if !key.touched {
-                key.touched = true;
-                self.touched.push(slot);
-            }
+        if let Some(current) = &mut self.current
+            && number + 1 < key.buffer.end(stride)
+        {
+            let rows = key.buffer.rows(stride, self.interner.texts(), None);
+            current.insert(slot as usize, &rows, number);
+        }
+        if self.noting && !key.touched {
+            key.touched = true;
+            self.touched.push(slot);
         }
         self.newest = self.newest.max(time);
     }
@@ -361,6 +377,47 @@ impl TrailingWindow {
     }
 }
 
+impl TrailingWindow {
+    /// `probe` of keys at times not before their newest row, or from the horizon on.
+    pub(in crate::operator) fn probe_held(
+        &self,
+        keys: &[ArrayRef],
+        times: &[EventTime],
+        bound: Bound,
+    ) -> Result<Probed> {
+        let mut scratch = Vec::new();
+        let mut found = Vec::with_capacity(times.len());
+        for row in 0..times.len() {
+            found.push(self.index.find(keys, row, &mut scratch)?);
+        }
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        order.sort_by_key(|request| (found[*request], times[*request]));
+        let ask = |request: &usize| self.ask(found[*request], times[*request].0, bound);
+        let asks: Vec<Ask> = order.iter().map(ask).collect();
+        let mut slots = vec![None; self.plan.spec.slots.len()];
+        evaluate(&self.plan, &self.finals, |_| true, &asks, &mut slots)?;
+        let rows = asks.iter().map(|ask| ask.anchor.map(|row| ask.rows.row(row)));
+        let mut columns = self.anchored(rows)?;
+        let fixed = columns.len();
+        columns.extend(slots.into_iter().flatten());
+        let mut columns = in_request_order(columns, &order)?;
+        let slots = columns.split_off(fixed).into_iter().map(Some).collect();
+        let mut repeated = Vec::with_capacity(keys.len() + fixed);
+        for (key, data_type) in keys.iter().zip(self.index.types()) {
+            let key = key.slice(0, times.len());
+            repeated.push(if key.data_type() == data_type { key } else { cast(&key, data_type)? });
+        }
+        repeated.extend(columns);
+        let (mut present, mut newest) = (vec![false; times.len()], vec![None; times.len()]);
+        for (request, ask) in order.iter().zip(&asks) {
+            present[*request] = ask.anchor.is_some();
+            let last = ask.end.checked_sub(1).filter(|last| *last >= ask.rows.first);
+            newest[*request] = last.map(|last| ask.rows.row(last)[0] as i64);
+        }
+        Ok(Probed { rows: self.result_batch(repeated, slots, times.len())?, present, newest })
+    }
+}
+
 impl Operator for TrailingWindow {
     fn on_batch(&mut self, step: &RecordBatch) -> Result<()> {
         assert!(self.sorted.is_idle(), "rows by time after rows by key");
@@ -434,7 +491,7 @@ impl Operator for TrailingWindow {
     }
 
     fn touch_all(&mut self) {
-        if self.current.is_none() {
+        if !self.noting {
             return;
         }
         for slot in self.index.sorted() {
@@ -471,36 +528,7 @@ impl Operator for TrailingWindow {
             ))
             .with_hint("training-set reads history for earlier times"));
         }
-        let mut scratch = Vec::new();
-        let mut found = Vec::with_capacity(times.len());
-        for row in 0..times.len() {
-            found.push(self.index.find(keys, row, &mut scratch)?);
-        }
-        let mut order: Vec<usize> = (0..times.len()).collect();
-        order.sort_by_key(|request| (found[*request], times[*request]));
-        let ask = |request: &usize| self.ask(found[*request], times[*request].0, bound);
-        let asks: Vec<Ask> = order.iter().map(ask).collect();
-        let mut slots = vec![None; self.plan.spec.slots.len()];
-        evaluate(&self.plan, &self.finals, |_| true, &asks, &mut slots)?;
-        let rows = asks.iter().map(|ask| ask.anchor.map(|row| ask.rows.row(row)));
-        let mut columns = self.anchored(rows)?;
-        let fixed = columns.len();
-        columns.extend(slots.into_iter().flatten());
-        let mut columns = in_request_order(columns, &order)?;
-        let slots = columns.split_off(fixed).into_iter().map(Some).collect();
-        let mut repeated = Vec::with_capacity(keys.len() + fixed);
-        for (key, data_type) in keys.iter().zip(self.index.types()) {
-            let key = key.slice(0, times.len());
-            repeated.push(if key.data_type() == data_type { key } else { cast(&key, data_type)? });
-        }
-        repeated.extend(columns);
-        let (mut present, mut newest) = (vec![false; times.len()], vec![None; times.len()]);
-        for (request, ask) in order.iter().zip(&asks) {
-            present[*request] = ask.anchor.is_some();
-            let last = ask.end.checked_sub(1).filter(|last| *last >= ask.rows.first);
-            newest[*request] = last.map(|last| ask.rows.row(last)[0] as i64);
-        }
-        Ok(Probed { rows: self.result_batch(repeated, slots, times.len())?, present, newest })
+        self.probe_held(keys, times, bound)
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

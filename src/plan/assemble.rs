@@ -9,7 +9,7 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use sqlparser::ast::Spanned as _;
 
-use super::bind::row_schema;
+use super::bind::{Part, row_schema};
 use super::check::CheckedQuery;
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{
@@ -20,7 +20,7 @@ use super::expression::{
     any, canonical_type, canonicalise, column, nondeterministic, not_grouped, physical_expr,
     planning_error, projection, simplify,
 };
-use super::lower::{Lowered, is_row, is_slot};
+use super::lower::{Lowered, ROW, is_row, is_slot};
 use super::output::{self, Output};
 use super::{describe, fingerprint};
 use crate::aggregate::datum::Datum;
@@ -33,25 +33,35 @@ use crate::model::key::is_key_type;
 use crate::sql::token::At as _;
 
 pub fn assemble(
-    name: &str,
-    version: u32,
+    (name, version): (&str, u32),
     checked: &CheckedQuery,
     lowered: Lowered,
+    part: Part,
     errors: &ErrorCounter,
 ) -> Result<FeaturePlan> {
-    let schema = Arc::new(row_schema(&checked.source, checked.window.is_some())?);
+    let windowed = checked.window.is_some();
+    let places = part == Part::Inner && !windowed;
+    let schema = Arc::new(row_schema(&checked.source, windowed, places)?);
     let mut parts = Parts::new(checked, schema, errors, lowered)?;
     let slots = parts.slots()?;
     let frames = parts.frames()?;
     let outputs = output::outputs(&parts.lowered, checked)?;
-    let posts = parts.posts(&outputs)?;
+    let mut posts = parts.posts(&outputs)?;
+    let named = posts.len();
+    if places {
+        for name in [PARTITION_COLUMN, OFFSET_COLUMN] {
+            let place = Expr::Column(Column::new(Some(ROW), name));
+            posts.push((name.to_owned(), parts.carry(place)?));
+        }
+    }
     let mut window = parts.window(frames, slots);
     let having = parts.having(&window)?;
     if let (WindowSpec::Group(spec), Some((_, having))) = (&mut window, &having) {
         spec.having = Some(having.clone());
     }
     let preparation = parts.preparation()?;
-    let (posts, output) = parts.output(posts, &window)?;
+    let (mut posts, output) = parts.output(posts, &window)?;
+    posts.truncate(named);
     let having = having.map(|(condition, _)| condition);
     let description = describe::describe(&parts, &window, &posts, having.as_ref());
     // What planning itself folded has been counted on the way; rows have not.

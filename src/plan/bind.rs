@@ -27,7 +27,7 @@ use super::expression::planning_error;
 use super::{assemble, call, chained, check, lower, session, spelling, subquery};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
-use crate::model::batch::timestamp_type;
+use crate::model::batch::{is_place, system_fields, timestamp_type};
 use crate::sql::diagnostic::suggestion;
 use crate::sql::relations::table;
 
@@ -52,22 +52,31 @@ pub fn plan_feature(
     spelling::rewrite(&mut query)?;
     match chained::inner(&query) {
         Some(_) => chained::plan(sources, name, version, &query, &errors),
-        None => plan_part(sources, name, version, &query, &errors),
+        None => plan_part(sources, (name, version), &query, Part::Outer, &errors),
     }
+}
+
+/// Which SELECT of windows over windows is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The only one, or the one whose rows are those of the feature.
+    Outer,
+    /// The one below: its rows keep their places in the log where they have one.
+    Inner,
 }
 
 /// One SELECT without windows over windows, its calls in the one spelling.
 pub(super) fn plan_part(
     sources: &dyn SourceLookup,
-    name: &str,
-    version: u32,
+    feature: (&str, u32),
     query: &Query,
+    part: Part,
     errors: &ErrorCounter,
 ) -> Result<FeaturePlan> {
     let checked = check::check(query, sources)?;
     let planned = logical_plan(&checked, errors).and_then(|plan| {
         let lowered = lower::lower(&plan, &checked, errors)?;
-        assemble::assemble(name, version, &checked, lowered, errors)
+        assemble::assemble(feature, &checked, lowered, part, errors)
     });
     planned.map_err(|error| refused(error, &checked))
 }
@@ -298,9 +307,15 @@ pub(super) fn find_source(sources: &dyn SourceLookup, name: &str) -> Result<Arc<
     })
 }
 
-/// The schema of the rows a feature's expressions read, every column qualified by [`lower::ROW`].
-pub(super) fn row_schema(source: &SourceDef, windowed: bool) -> Result<DFSchema> {
-    let schema = relation_schema(source, windowed)?;
+/// The schema of the rows a feature's expressions read, every column qualified by [`lower::ROW`];
+/// `places` adds `_partition` and `_offset`.
+pub(super) fn row_schema(source: &SourceDef, windowed: bool, places: bool) -> Result<DFSchema> {
+    let mut schema = relation_schema(source, windowed)?;
+    if places {
+        let place = system_fields().into_iter().filter(|field| is_place(field.name()));
+        let fields = schema.fields().iter().cloned().chain(place);
+        schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    }
     DFSchema::try_from_qualified_schema(lower::ROW, &schema).map_err(planning_error)
 }
 

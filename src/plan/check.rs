@@ -13,6 +13,7 @@ use sqlparser::ast::{
 };
 
 use super::bind::{SourceLookup, find_source};
+use super::chained;
 use super::check_call;
 use super::dataflow::{WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::lower::ROW;
@@ -81,7 +82,16 @@ pub fn check(query: &Query, sources: &dyn SourceLookup) -> Result<CheckedQuery> 
         other => return Err(not_a_select(other).with_span(span_of(other.span()))),
     };
     check_select(select)?;
-    let Relation { name, window, inner } = relation(&select.from)?;
+    let calls = check_call::own_calls(select);
+    let own = !(calls.over.is_empty() && calls.plain.is_empty());
+    let Relation { name, window, inner } = match chained::inner_windows(&query) {
+        Some(span) if !own => {
+            return Err(Error::not_yet("a SELECT without windows over one with windows")
+                .with_hint("write its expressions where the windows are")
+                .with_span(span));
+        }
+        _ => relation(&select.from)?,
+    };
     let source = find_source(sources, &folded(&name)?)
         .map_err(|error| error.with_span(span_of(name.span())))?;
     let event_time = subquery::event_time(&source, &inner)?;

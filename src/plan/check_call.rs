@@ -47,6 +47,12 @@ pub struct Calls {
     pub plain: Vec<Span>,
 }
 
+/// Those of a SELECT, without what it selects from.
+pub fn own_calls(select: &Select) -> Calls {
+    calls(&Select { from: Vec::new(), ..select.clone() })
+}
+
+/// Those of a SELECT and of the sub-queries in it.
 pub fn calls(select: &Select) -> Calls {
     let mut calls = Calls::default();
     let visited = select.visit(&mut FunctionVisitor(|function: &Function| {
@@ -305,7 +311,10 @@ fn check_nesting(function: &Function) -> Result<()> {
     let inner = function.args.visit(&mut FunctionVisitor(|inner: &Function| {
         let aggregate = name(inner).is_some_and(|name| call::kind_of(&name).is_some());
         if inner.over.is_some() || aggregate {
-            return Err(Error::not_yet("a window over the result of a window")
+            return Err(Error::usage("a window inside the argument of a window")
+                .with_hint(
+                    "put the inner one into a sub-query: FROM (SELECT …, x OVER (…) AS y FROM …)",
+                )
                 .with_span(span_of(inner.span())));
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! *Result batch* of a trailing window: key columns, `_time`, value columns named in
 //! `TrailingSpec::carried`, one column `a0…` per slot. Of a group window: key columns,
 //! `window_start`, `window_end`, one column `a0…` per slot. Of a window over windows: those of the
-//! trailing window, whose rows are the results of the group window.
+//! outer one, a trailing window whose rows are the results of the inner one.
 
 use std::sync::Arc;
 
@@ -240,11 +240,28 @@ fn true_mask(mask: &BooleanArray) -> BooleanArray {
     }
 }
 
-/// A trailing window over the results of a group window of the same key.
+/// The operator whose results are the rows of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirstSpec {
+    Group(GroupSpec),
+    Trailing(TrailingSpec),
+}
+
+impl FirstSpec {
+    fn value_types(&self) -> &[DataType] {
+        match self {
+            Self::Group(spec) => &spec.value_types,
+            Self::Trailing(spec) => &spec.value_types,
+        }
+    }
+}
+
+/// A trailing window over the results of a window of the same key.
 #[derive(Clone, Debug)]
 pub struct ChainSpec {
-    pub first: GroupSpec,
-    /// Result batch of the first → the columns that the second can name.
+    pub first: FirstSpec,
+    /// Result batch of the first → the columns that the second can name; of a trailing window
+    /// then `_partition` and `_offset` of the row.
     pub between: Projection,
     /// The schema of those columns and the system columns.
     pub schema: SchemaRef,
@@ -292,7 +309,7 @@ impl WindowSpec {
         match self {
             Self::Trailing(spec) => &spec.value_types,
             Self::Group(spec) => &spec.value_types,
-            Self::Chain(spec) => &spec.first.value_types,
+            Self::Chain(spec) => spec.first.value_types(),
         }
     }
 

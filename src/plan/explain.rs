@@ -3,7 +3,10 @@
 use arrow::datatypes::DataType;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::dataflow::{FeaturePlan, FrameExtent, GroupSpec, TimeColumns, TrailingSpec, WindowSpec};
+use super::dataflow::{
+    ChainSpec, FeaturePlan, FirstSpec, FrameExtent, GroupSpec, TimeColumns, TrailingSpec,
+    WindowSpec,
+};
 use super::describe::Description;
 use crate::sql::printer::name_text;
 use crate::sql::window::WindowShape;
@@ -72,7 +75,9 @@ fn dataflow(plan: &FeaturePlan) -> Vec<String> {
     let words = &plan.description;
     let mut lines = Vec::new();
     if let Some(inner) = &words.inner {
-        steps(inner, false, &mut lines);
+        let trailing = |chain: &ChainSpec| matches!(chain.first, FirstSpec::Trailing(_));
+        let first = matches!(&plan.window, WindowSpec::Chain(chain) if trailing(chain));
+        steps(inner, first, &mut lines);
     }
     steps(words, !matches!(plan.window, WindowSpec::Group(_)), &mut lines);
     let time = match &plan.time_column {
@@ -122,7 +127,10 @@ fn state(plan: &FeaturePlan, sharers: &[String]) -> Vec<String> {
         WindowSpec::Trailing(spec) => trailing_state(spec, per_key(plan), &mut lines),
         WindowSpec::Group(spec) => group_state(spec, per_key(plan), &mut lines),
         WindowSpec::Chain(spec) => {
-            group_state(&spec.first, per_key(plan), &mut lines);
+            match &spec.first {
+                FirstSpec::Group(first) => group_state(first, per_key(plan), &mut lines),
+                FirstSpec::Trailing(first) => trailing_state(first, per_key(plan), &mut lines),
+            }
             trailing_state(&spec.second, per_key(plan), &mut lines);
         }
     }

@@ -31,7 +31,7 @@ const START_US: i64 = 1_767_225_600 * SECOND_US;
 /// What makes the values of a row.
 enum Maker {
     Named(Named),
-    Nexmark(Nexmark),
+    Nexmark(Box<Nexmark>),
 }
 
 /// Generates the rows of a source.
@@ -52,7 +52,7 @@ impl DatagenSource {
         let rate = def.options.datagen_rate.filter(|rate| *rate > 0);
         let maker = match def.options.generator {
             Generator::Names => Maker::Named(Named::new(def, &columns, rate)),
-            kind => Maker::Nexmark(Nexmark::new(kind, &columns, rate)?),
+            kind => Maker::Nexmark(Box::new(Nexmark::new(kind, &columns, rate)?)),
         };
         let (seed, rows) = (def.options.datagen_seed, def.options.datagen_rows);
         Ok(Self { schema, columns, maker, seed, rows, rate, next: 0 })

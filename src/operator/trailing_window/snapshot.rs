@@ -178,7 +178,7 @@ impl TrailingWindow {
             let count = owners[begin..].iter().take_while(|owner| **owner == i as u32).count();
             self.add_key(*slot, &words, begin..begin + count, watermark);
             begin += count;
-            if touched.value(i) && self.current.is_some() {
+            if touched.value(i) && self.noting {
                 self.keys[*slot as usize].touched = true;
                 self.touched.push(*slot);
             }

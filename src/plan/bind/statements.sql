@@ -186,7 +186,8 @@ SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n
 -- hint: did you mean 'transactions'?
 
 SELECT user_id, SUM(SUM(amount) OVER w) OVER w AS n FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
--- NotSupported 1:21-1:31: not supported yet: a window over the result of a window
+-- Usage 1:21-1:31: a window inside the argument of a window
+-- hint: put the inner one into a sub-query: FROM (SELECT …, x OVER (…) AS y FROM …)
 
 SELECT user_id, SUM(amount) OVER x AS n FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
 -- Usage 1:34-1:35: no such window: x

@@ -177,7 +177,7 @@ fn price(random: &mut ChaCha8Rng) -> i64 {
     let (power, step) = ((draw >> 32) % 6, (draw >> 16) % 16);
     let part = (draw & 0xffff).cast_signed();
     let (low, high) = (POWERS[step as usize], POWERS[step as usize + 1]);
-    let millionths = low + ((high - low) * part >> 16);
+    let millionths = low + (((high - low) * part) >> 16);
     millionths * 10i64.pow(power as u32) / 10_000
 }
 

@@ -61,5 +61,44 @@ pub fn shapes() -> Vec<Shape> {
         at("_e"),
         windowed(4 * S, 10 * S),
     ));
-    vec![tumble, hop]
+    let ten = "RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND CURRENT ROW";
+    let nested = Shape::sql(
+        "nested_range",
+        &format!(
+            "SELECT k, seq, n, COUNT(*) OVER m AS a, AVG(n) OVER m AS b, MAX(x) OVER r AS c, \
+             SUM(step) OVER m AS e, ts FROM (SELECT k, seq, ts, COUNT(*) OVER w AS n, SUM(f) OVER w \
+             AS x, f - LAG(f) OVER l AS step FROM src WHERE i > -30 WINDOW w AS (PARTITION BY k ORDER \
+             BY ts {ten}), l AS (PARTITION BY k ORDER BY ts)) AS y WHERE n > 1 WINDOW m AS \
+             (PARTITION BY k ORDER BY ts {minute}), r AS (PARTITION BY k ORDER BY ts ROWS BETWEEN \
+             3 PRECEDING AND 1 PRECEDING)"
+        ),
+        &[10 * S, 60 * S],
+    );
+    let row = "PARTITION BY k ORDER BY _us";
+    let inner = format!("OVER ({row} RANGE BETWEEN 10000000 PRECEDING AND CURRENT ROW)");
+    let last = format!("OVER ({row} RANGE BETWEEN 60000000 PRECEDING AND CURRENT ROW)");
+    let before = format!("OVER ({row}, _rn ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)");
+    let nested = nested.with_stock(&format!(
+        "SELECT k, seq, n, count(*) {last} AS a, oracle_avg(array_agg(n) {last}) AS b, \
+         oracle_max(array_agg(x) {before}) AS c, oracle_sum(array_agg(step) {last}) AS e, ts FROM \
+         (SELECT *, count(*) {inner} AS n, oracle_sum(array_agg(f) {inner}) AS x, f - lag(f) OVER \
+         ({row}, _rn) AS step FROM src WHERE i > -30) WHERE n > 1",
+    ));
+    let places = Shape::sql(
+        "nested_rows",
+        "SELECT k, t, last_n(g, 3) OVER m AS a, MIN(g) OVER e AS b, COUNT(g) OVER u AS c, ts FROM \
+         (SELECT k, t, ts, seq - LAG(seq, 2) OVER w AS g FROM src WINDOW w AS (PARTITION BY k, t \
+         ORDER BY ts)) AS y WINDOW m AS (PARTITION BY k, t ORDER BY ts ROWS 4 PRECEDING), e AS \
+         (PARTITION BY k, t ORDER BY ts RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND INTERVAL \
+         '1 second' PRECEDING), u AS (PARTITION BY k, t ORDER BY ts)",
+        &[10 * S, S],
+    );
+    let row = "PARTITION BY k, t ORDER BY _us";
+    let newest = format!("array_agg(g) OVER ({row}, _rn ROWS 4 PRECEDING)");
+    let places = places.with_stock(&format!(
+        "SELECT k, t, array_slice({newest}, -3, -1) AS a, min(g) OVER ({row} RANGE \
+         BETWEEN 10000000 PRECEDING AND 1000000 PRECEDING) AS b, count(g) OVER ({row}) AS c, ts \
+         FROM (SELECT *, seq - lag(seq, 2) OVER ({row}, _rn) AS g FROM src)"
+    ));
+    vec![tumble, hop, nested, places]
 }

@@ -1,0 +1,49 @@
+//! The state of two operators of which one reads the results of the other, as one snapshot and
+//! back. Called by `chain` and `nested`.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE, Snapshot, SnapshotTable, THEN_PREFIX};
+
+/// Tables of the second operator, by the names they have there.
+const THEN: [(&str, &str); 3] =
+    [(KEYS_TABLE, "then_keys"), ("rows", "then_rows"), (GONE_TABLE, "then_gone")];
+
+/// The state of both operators.
+pub fn joined(mut first: Snapshot, second: Snapshot) -> Result<Snapshot> {
+    first.format = first.format << 8 | second.format;
+    for table in second.tables {
+        let name = THEN.iter().find(|(name, _)| *name == table.name);
+        let (_, name) = name.ok_or_else(|| {
+            Error::internal(format!("no name for the table {} of a chain", table.name))
+        })?;
+        first.tables.push(SnapshotTable { name, ..table });
+    }
+    let then = |(name, value)| (format!("{THEN_PREFIX}{name}"), value);
+    first.globals.extend(second.globals.into_iter().map(then));
+    Ok(first)
+}
+
+/// What [`joined`] put together: the state of the first operator and of the second.
+pub fn split(snapshot: &Snapshot) -> (Snapshot, Snapshot) {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for table in &snapshot.tables {
+        match THEN.iter().find(|(_, then)| *then == table.name) {
+            Some((name, _)) => second.push(SnapshotTable { name, ..table.clone() }),
+            None => first.push(table.clone()),
+        }
+    }
+    let (mut globals, mut then) = (snapshot.globals.clone(), BTreeMap::new());
+    globals.retain(|name, value| match name.strip_prefix(THEN_PREFIX) {
+        Some(name) => {
+            then.insert(name.to_owned(), *value);
+            false
+        }
+        None => true,
+    });
+    let (format, watermark) = (snapshot.format, snapshot.watermark);
+    let first = Snapshot { format: format >> 8, watermark, globals, tables: first };
+    let (format, globals, tables) = (format & 255, then, second);
+    (first, Snapshot { format, watermark, globals, tables })
+}

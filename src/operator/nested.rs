@@ -1,0 +1,257 @@
+//! Trailing windows over the results of trailing windows of the same key: `AVG(gap) OVER (…)` over
+//! `time_since_last() OVER (…) AS gap`. A row of the inner windows that becomes final is a row of
+//! the outer ones, at its time and place. What a probe or a current value needs of rows that are
+//! not final yet is computed beside the state, for the keys asked for.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::filter;
+
+use super::follow::Follow;
+use super::joined::{joined, split};
+use super::operator::{Bound, Current, Operator, Probed};
+use super::trailing_window::{Touched, TrailingWindow};
+use crate::error::Result;
+use crate::model::time::EventTime;
+use crate::plan::dataflow::{ChainSpec, TrailingSpec};
+use crate::state::key_index::KeyIndex;
+use crate::state::snapshot::Snapshot;
+
+/// The operator of a [`ChainSpec`] over trailing windows.
+#[derive(Debug)]
+pub struct Nested {
+    spec: ChainSpec,
+    first: TrailingWindow,
+    second: TrailingWindow,
+    follow: Option<Follow>,
+    /// How far serving time has come, and how far of that values were looked at.
+    asked: i64,
+    refreshed: i64,
+    /// Every key counts as touched.
+    all: bool,
+}
+
+/// Keys, each once.
+struct Keys(KeyIndex);
+
+impl Keys {
+    fn new(spec: &ChainSpec) -> Result<Self> {
+        Ok(Self(KeyIndex::new(&spec.second.key_types)?))
+    }
+
+    fn insert(&mut self, keys: &[ArrayRef], count: usize) -> Result<()> {
+        self.0.insert(keys, count, &mut Vec::new())
+    }
+
+    fn add(&mut self, touched: &Touched) -> Result<()> {
+        self.insert(&touched.keys, touched.newest.len())
+    }
+
+    /// In an order that depends on the keys only, and their number.
+    fn all(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        let slots = self.0.sorted();
+        Ok((self.0.gather(&slots)?, slots.len()))
+    }
+}
+
+impl Nested {
+    /// An operator without rows over the windows `first`; `current` asks for current values.
+    ///
+    /// # Errors
+    /// As those of the two operators.
+    pub fn new(spec: &ChainSpec, first: &TrailingSpec, current: bool) -> Result<Self> {
+        let made = |spec: &TrailingSpec| match current {
+            true => TrailingWindow::noting(spec),
+            false => TrailingWindow::new(spec, false),
+        };
+        let (first, second) = (made(first)?, made(&spec.second)?);
+        let (asked, refreshed) = (i64::MIN, i64::MIN);
+        Ok(Self { spec: spec.clone(), first, second, follow: None, asked, refreshed, all: false })
+    }
+
+    /// Results of the first operator as rows of the second.
+    fn steps(&self, results: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = self.spec.between.evaluate(results)?.columns().to_vec();
+        let never = TimestampMicrosecondArray::from(vec![None::<i64>; results.num_rows()]);
+        columns.push(Arc::new(never.with_timezone("UTC")));
+        let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
+        self.spec.preparation.evaluate(&batch)
+    }
+
+    /// The second operator with what is known of some keys, rows that are not final included.
+    fn beside(&self, keys: &[ArrayRef], rows: usize, noting: bool) -> Result<TrailingWindow> {
+        let mut beside = match noting {
+            true => TrailingWindow::noting(&self.spec.second)?,
+            false => TrailingWindow::new(&self.spec.second, false)?,
+        };
+        if let Some(follow) = &self.follow {
+            beside.follow(follow.clone());
+        }
+        beside.restore(&self.second.snapshot_of_keys(keys, rows)?)?;
+        for results in self.first.unfinished_results(keys, rows)? {
+            let steps = self.steps(&results)?;
+            if steps.num_rows() > 0 {
+                beside.on_batch(&steps)?;
+            }
+        }
+        Ok(beside)
+    }
+
+    /// Adds the keys whose values change after `refreshed` and up to `asked`.
+    fn add_changed(&mut self, touched: &mut Keys) -> Result<()> {
+        let at = EventTime(self.asked);
+        self.second.refresh(at);
+        let of_final = self.second.take_touched()?;
+        // Rows that are not final are not in the second operator: keys that have any are looked
+        // at beside it.
+        let (waiting, count) = self.first.unfinished()?;
+        let mut known = Keys::new(&self.spec)?;
+        known.insert(&waiting, count)?;
+        let (mut own, mut scratch) = (Vec::with_capacity(of_final.newest.len()), Vec::new());
+        for row in 0..of_final.newest.len() {
+            own.push(known.0.find(&of_final.keys, row, &mut scratch)?.is_none());
+        }
+        let own = BooleanArray::from(own);
+        let mut keys = Vec::with_capacity(of_final.keys.len());
+        for column in &of_final.keys {
+            keys.push(filter(column, &own)?);
+        }
+        touched.insert(&keys, own.true_count())?;
+        if count > 0 && self.follow.is_some() {
+            let mut beside = self.beside(&waiting, count, true)?;
+            beside.take_touched()?;
+            if self.refreshed > i64::MIN {
+                beside.refresh(EventTime(self.refreshed));
+                beside.take_touched()?;
+            }
+            beside.refresh(at);
+            touched.add(&beside.take_touched()?)?;
+        }
+        self.refreshed = self.asked;
+        Ok(())
+    }
+}
+
+impl Operator for Nested {
+    fn on_batch(&mut self, step: &RecordBatch) -> Result<()> {
+        self.first.on_batch(step)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Vec<RecordBatch>) -> Result<()> {
+        let mut results = Vec::new();
+        self.first.on_watermark(watermark, &mut results)?;
+        for batch in results {
+            let steps = self.steps(&batch)?;
+            if steps.num_rows() > 0 {
+                self.second.on_batch(&steps)?;
+            }
+        }
+        self.second.on_watermark(watermark, out)
+    }
+
+    fn on_sorted(
+        &mut self,
+        step: &RecordBatch,
+        finish: bool,
+        out: &mut Vec<RecordBatch>,
+    ) -> Result<()> {
+        let mut results = Vec::new();
+        self.first.on_sorted(step, finish, &mut results)?;
+        for batch in results {
+            let steps = self.steps(&batch)?;
+            self.second.on_sorted(&steps, false, out)?;
+        }
+        if finish {
+            let schema = self.spec.preparation.projection.schema.clone();
+            self.second.on_sorted(&RecordBatch::new_empty(schema), true, out)?;
+        }
+        Ok(())
+    }
+
+    fn drain_current(&mut self) -> Result<Option<Current>> {
+        let mut touched = Keys::new(&self.spec)?;
+        touched.add(&self.first.take_touched()?)?;
+        // Becoming final changes no current value, but keeps a key until it is taken.
+        let of_final = self.second.take_touched()?;
+        if std::mem::take(&mut self.all) {
+            touched.add(&of_final)?;
+        }
+        if self.asked > self.refreshed {
+            self.add_changed(&mut touched)?;
+        }
+        let (keys, count) = touched.all()?;
+        // A key of which the outer WHERE leaves nothing is not there, and has no value.
+        let mut beside = self.beside(&keys, count, true)?;
+        beside.touch_all();
+        let Touched { keys, newest } = beside.take_touched()?;
+        if newest.is_empty() {
+            return Ok(None);
+        }
+        let as_of = newest.iter().map(|newest| EventTime(self.refreshed.max(*newest)));
+        let as_of: Vec<EventTime> = as_of.collect();
+        let rows = beside.probe_held(&keys, &as_of, Bound::Inclusive)?.rows;
+        Ok(Some(Current { rows, as_of, newest }))
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.second.follow(follow.clone());
+        self.follow = Some(follow);
+    }
+
+    /// Looked at when current values are asked for.
+    fn refresh(&mut self, at: EventTime) {
+        self.asked = self.asked.max(at.0);
+    }
+
+    fn touch_all(&mut self) {
+        self.first.touch_all();
+        self.second.touch_all();
+        self.all = true;
+    }
+
+    fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
+        self.beside(keys, times.len(), false)?.probe(keys, times, bound)
+    }
+
+    fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        let mut known = Keys::new(&self.spec)?;
+        for (keys, count) in [self.first.keys()?, self.second.keys()?] {
+            known.insert(&keys, count)?;
+        }
+        known.all()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        joined(self.first.snapshot()?, self.second.snapshot()?)
+    }
+
+    fn follow_changes(&mut self) {
+        self.first.follow_changes();
+        self.second.follow_changes();
+    }
+
+    fn changes(&mut self) -> Result<Option<Snapshot>> {
+        match (self.first.changes()?, self.second.changes()?) {
+            (Some(first), Some(second)) => joined(first, second).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let (first, second) = split(snapshot);
+        self.first.restore(&first)?;
+        self.second.restore(&second)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.first.state_bytes() + self.second.state_bytes()
+    }
+
+    fn key_count(&self) -> usize {
+        self.first.key_count().max(self.second.key_count())
+    }
+}
+
+#[cfg(test)]
+mod tests;
