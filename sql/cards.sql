@@ -33,3 +33,23 @@ WINDOW w30m AS (PARTITION BY card_id ORDER BY event_time
                 RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW),
        w24h AS (PARTITION BY card_id ORDER BY event_time
                 RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW);
+
+CREATE FEATURE card_movement
+WITH (
+    'online' = '${REDIS:-embedded}',
+    'description' = 'How far and how fast a card travelled in a day'
+) AS
+SELECT card_id,
+       speed_kmh,
+       MAX(speed_kmh)   OVER w24h AS top_speed_24h,
+       SUM(distance_km) OVER w24h AS travelled_24h,
+       event_time
+FROM (SELECT card_id,
+             event_time,
+             haversine(LAG(lat) OVER w, LAG(lon) OVER w, lat, lon) AS distance_km,
+             haversine(LAG(lat) OVER w, LAG(lon) OVER w, lat, lon)
+                 / NULLIF(time_since_last() OVER w / 3600.0, 0.0)  AS speed_kmh
+      FROM payments
+      WINDOW w AS (PARTITION BY card_id ORDER BY event_time)) AS moves
+WINDOW w24h AS (PARTITION BY card_id ORDER BY event_time
+                RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW);

@@ -69,6 +69,9 @@ pub fn judge(log: &[Vec<(Made, i64)>]) -> Expected {
 }
 
 impl Expected {
+    /// What `paced` shows of a key without rows in its frame.
+    pub const PACED_EMPTY: &str = "0,";
+
     fn recent(rows: &[Row], at: i64) -> String {
         let frame = rows.iter().filter(|row| row.time <= at && row.time >= at - RANGE);
         let amounts: Vec<i64> = frame.map(|row| row.amount).collect();
@@ -81,6 +84,17 @@ impl Expected {
         let last = &rows[number.saturating_sub(3)..=number];
         let sum: i64 = last.iter().map(|row| row.amount).sum();
         format!("{all},{sum}")
+    }
+
+    /// What each row adds to the one before it, in the frame at a time.
+    fn paced(rows: &[Row], at: i64) -> String {
+        let steps = rows.windows(2).map(|pair| (pair[1].time, pair[1].amount - pair[0].amount));
+        let frame = steps.filter(|(time, _)| *time <= at && *time >= at - RANGE);
+        let steps: Vec<i64> = frame.map(|(_, step)| step).collect();
+        match steps.len() {
+            0 => Self::PACED_EMPTY.to_owned(),
+            n => format!("{n},{}", steps.iter().sum::<i64>()),
+        }
     }
 
     fn windows(rows: &[Row]) -> BTreeMap<i64, (i64, i64)> {
@@ -104,6 +118,14 @@ impl Expected {
     pub fn ever_rows(&self, text: impl Fn(i64) -> String) -> Vec<String> {
         self.rows(|user, rows, number| {
             format!("{user},{},{}", text(rows[number].time), Self::ever(rows, number))
+        })
+    }
+
+    /// `user,time,n,s` of the feature `paced`.
+    pub fn paced_rows(&self, text: impl Fn(i64) -> String) -> Vec<String> {
+        self.rows(|user, rows, number| {
+            let time = rows[number].time;
+            format!("{user},{},{}", text(time), Self::paced(rows, time))
         })
     }
 
@@ -143,6 +165,7 @@ impl Expected {
                 add("recent", newest.time, Self::recent(rows, now));
             }
             add("ever", newest.time, Self::ever(rows, rows.len() - 1));
+            add("paced", newest.time, Self::paced(rows, now));
             let (end, (n, sum)) = Self::windows(rows).pop_last().unwrap();
             add("windows", end, format!("{n},{sum}"));
             if at - end > BRIEF_TTL {
