@@ -24,7 +24,7 @@ use super::check_frame::frame_of;
 use super::checked::ErrorCounter;
 use super::dataflow::{FeaturePlan, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::planning_error;
-use super::{assemble, call, chained, check, lower, session, spelling, subquery};
+use super::{assemble, call, chained, check, lower, named, session, spelling, subquery, with};
 use crate::catalog::source::SourceDef;
 use crate::error::{Error, Result};
 use crate::model::batch::{is_place, system_fields, timestamp_type};
@@ -49,6 +49,8 @@ pub fn plan_feature(
 ) -> Result<FeaturePlan> {
     let errors = ErrorCounter::default();
     let mut query = query.clone();
+    with::inline(&mut query)?;
+    named::write_out(&mut query)?;
     spelling::rewrite(&mut query)?;
     match chained::inner(&query) {
         Some(_) => chained::plan(sources, name, version, &query, &errors),

@@ -129,7 +129,7 @@ pub fn not_a_select(body: &SetExpr) -> Error {
 pub fn check_clauses(query: &Query) -> Result<()> {
     let spanned = |error: Error, span| Err(error.with_span(span_of(span)));
     if let Some(with) = &query.with {
-        return spanned(Error::not_yet("WITH in a feature"), with.span());
+        return spanned(Error::not_yet("WITH inside a sub-query of a feature"), with.span());
     }
     if let Some(order) = &query.order_by {
         let error =

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `bind` | [`bind::plan_feature`]: the SELECT of a feature → its plan |
 //! | `check`, `check_call`, `check_frame` | what a query may be; refusals with their place |
+//! | `with` | queries of WITH, put where they are read |
+//! | `named` | windows named after windows, written out |
 //! | `subquery` | sub-queries between a feature and its source |
 //! | `chained` | windows over the results of windows |
 //! | `lower` | analysed logical plan → filter, key, frames, calls, outputs |
@@ -40,6 +42,7 @@ pub mod fingerprint;
 pub mod fixture;
 mod lenient;
 mod lower;
+mod named;
 mod output;
 pub mod reach;
 pub mod registered;
@@ -50,3 +53,4 @@ pub mod share;
 pub mod spelling;
 mod subquery;
 mod text;
+mod with;

@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::dialect::DIALECT;
 use crate::sql::parser::parse_query;
-use crate::sql::window::{WindowCall, WindowShape, normalise, window_call};
+use crate::sql::window::{WindowCall, WindowKind, WindowShape, normalise, window_call};
 
 /// One statement of ad-hoc SQL.
 pub fn parse(context: &SessionContext, text: &str) -> Result<Statement> {
@@ -110,13 +110,7 @@ fn encode(factor: &mut TableFactor) -> Result<()> {
 /// The table factor inside an encoded window call.
 fn table_of_encoded(factor: &TableFactor) -> Option<TableFactor> {
     let TableFactor::Table { name, args: Some(args), .. } = factor else { return None };
-    let name = name.to_string();
-    if !["tumble", "hop", "cumulate", "session", "count_window"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-    {
-        return None;
-    }
+    WindowKind::of(&name.to_string())?;
     let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(query)))) =
         args.args.first()
     else {

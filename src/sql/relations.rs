@@ -11,10 +11,10 @@ use sqlparser::ast::{
 
 use crate::sql::ast::{Name, Spanned};
 use crate::sql::token::span_of;
+use crate::sql::window::WindowKind;
 
-/// Table functions whose first argument names a source or feature.
-const RELATION_FUNCTIONS: [&str; 6] =
-    ["tumble", "hop", "session", "cumulate", "history", "dead_letters"];
+/// Table functions, beside windows, whose first argument names a source or feature.
+const RELATION_FUNCTIONS: [&str; 2] = ["history", "dead_letters"];
 
 /// The names `query` reads from, each once, in order of appearance.
 pub fn relations(query: &Query) -> Vec<Name> {
@@ -62,7 +62,9 @@ impl Found {
 
     fn add_call(&mut self, name: &ObjectName, args: &[FunctionArg]) {
         let function = name.0.last().and_then(|part| part.as_ident());
-        if function.is_none_or(|ident| !RELATION_FUNCTIONS.contains(&ident.value.as_str())) {
+        let reads =
+            |name: &str| WindowKind::of(name).is_some() || RELATION_FUNCTIONS.contains(&name);
+        if function.is_none_or(|ident| !reads(&ident.value)) {
             return;
         }
         let data = args.iter().find_map(|arg| match arg {
@@ -120,6 +122,15 @@ impl Visitor for Found {
 mod tests {
     use super::*;
     use crate::sql::parser::parse_query;
+
+    #[test]
+    fn every_window_reads_its_source() {
+        for kind in WindowKind::ALL {
+            let text = format!("SELECT * FROM {}(t, ts, 1)", kind.name());
+            let names = relations(&parse_query(&text).unwrap());
+            assert_eq!(names.len(), 1, "{text}: {names:?}");
+        }
+    }
 
     #[test]
     fn every_name_in_from_is_found_once_and_with_queries_are_not() {

@@ -44,7 +44,16 @@ pub enum WindowKind {
 }
 
 impl WindowKind {
-    fn name(self) -> &'static str {
+    pub const ALL: [Self; 5] =
+        [Self::Tumble, Self::Hop, Self::Cumulate, Self::Session, Self::Count];
+
+    /// The kind of a window function, in any case.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name of its function.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Tumble => "tumble",
             Self::Hop => "hop",
@@ -73,18 +82,11 @@ pub struct WindowCall {
     pub span: Span,
 }
 
-/// The names of window functions.
-fn window_function(name: &str) -> Option<WindowKind> {
-    use WindowKind::{Count, Cumulate, Hop, Session, Tumble};
-    let all = [Tumble, Hop, Cumulate, Session, Count];
-    all.into_iter().find(|kind| kind.name() == name)
-}
-
 /// Reads a FROM item: `None` if it is no group window.
 pub fn window_call(factor: &TableFactor) -> Result<Option<WindowCall>> {
     let span = span_of(factor.span());
     let Some((name, args, alias)) = table_call(factor) else { return Ok(None) };
-    let Some(kind) = window_function(&name) else { return Ok(None) };
+    let Some(kind) = WindowKind::of(&name) else { return Ok(None) };
     let call = read_call(kind, args, alias).map_err(|error| error.with_span(span))?;
     Ok(Some(WindowCall { span, ..call }))
 }
@@ -346,12 +348,12 @@ fn legacy_function(expr: &Expr) -> Option<(String, &'static str, &[FunctionArg])
     let name = last_name(&function.name)?;
     for suffix in ["_start", "_end", "_rowtime", "_proctime"] {
         if let Some(base) = name.strip_suffix(suffix)
-            && window_function(base).is_some()
+            && WindowKind::of(base).is_some()
         {
             return Some((base.to_owned(), suffix, &list.args));
         }
     }
-    window_function(&name).is_some().then_some((name, "", list.args.as_slice()))
+    WindowKind::of(&name).is_some().then_some((name, "", list.args.as_slice()))
 }
 
 /// The window of a legacy GROUP BY: its arguments, and its call.
@@ -372,7 +374,7 @@ fn legacy_call(select: &Select) -> Result<Option<LegacyCall>> {
     if calls.any(|(other_name, other_args, _)| other_name != name || other_args != args) {
         return Err(Error::not_supported("two windows in one GROUP BY").with_span(span));
     }
-    let Some(kind) = window_function(&name) else { return Ok(None) };
+    let Some(kind) = WindowKind::of(&name) else { return Ok(None) };
     let (table, alias) = match select.from.as_slice() {
         [table] if table.joins.is_empty() => match &table.relation {
             TableFactor::Table { name, alias, args: None, .. } => {

@@ -239,7 +239,11 @@ SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n
 -- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 WITH t AS (SELECT * FROM transactions) SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM t;
--- NotSupported 1:1-1:39: not supported yet: WITH in a feature
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n DOUBLE = SUM(amount) OVER (RANGE UNBOUNDED)
+--   event_time TIMESTAMP = event_time
+-- note: warning: UNBOUNDED PRECEDING keeps every key for ever
 
 SELECT user_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS n FROM transactions WHERE amount > (SELECT 1);
 -- NotSupported 1:116-1:124: not supported yet: sub-queries in the expressions of a feature
@@ -634,8 +638,14 @@ SELECT user_id, amount[1] AS x, SUM(amount) OVER (PARTITION BY user_id ORDER BY 
 SELECT user_id, substr(category) AS x, SUM(amount) OVER (PARTITION BY user_id ORDER BY event_time) AS s FROM transactions;
 -- Usage 1:8-1:15: Substring without for/from is not valid
 
-SELECT user_id, COUNT(*) OVER (w ROWS 5 PRECEDING) AS n FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time);
--- NotSupported 1:32-1:33: not supported yet: a window built on another window
+SELECT user_id, COUNT(*) OVER (w ROWS 5 PRECEDING) AS n, MAX(small) OVER y AS m FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time), x AS (w RANGE INTERVAL '1' HOUR PRECEDING), y AS x;
+-- key (user_id) time Event("event_time")
+--   user_id BIGINT = user_id
+--   n BIGINT = COUNT(*) OVER (ROWS 5 PRECEDING ORDER BY event_time)
+--   m INT = MAX(small) OVER (RANGE 1 hour)
+--   event_time TIMESTAMP = event_time
+-- note: warning: events of equal event_time are ordered by their place in the log (partition, offset); a unique column after event_time in the ORDER BY decides instead
+-- note: warning: ROWS frames keep every key for ever
 
 SELECT user_id, SUM(amount) OVER w AS s FROM transactions WINDOW w AS (PARTITION BY user_id ORDER BY event_time) QUALIFY s > 5;
 -- NotSupported 1:122-1:127: not supported yet: QUALIFY in a feature
