@@ -39,11 +39,16 @@ use crate::sql::parser::parse_statements;
 
 pub use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 
+pub use crate::aggregate::datum::Datum;
+/// Aggregates of your own that are kept incrementally; `check_aggregate` tries their laws.
+pub use crate::aggregate::own::{Accumulator, Aggregate, check as check_aggregate};
 pub use crate::cli::engine::{Answer, At, Change, Counts, Until};
 pub use crate::model::time::EventTime;
 /// Functions of your own: register them before the first statement that names them, in every
 /// process that opens the home. `plan::registered` has the contract, which `check_function` tries.
-pub use crate::plan::registered::{check as check_function, register_aggregate, register_function};
+pub use crate::plan::registered::{
+    check as check_function, register_aggregate, register_function, register_incremental,
+};
 
 /// How an engine runs.
 #[derive(Clone, Debug)]

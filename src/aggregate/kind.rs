@@ -7,7 +7,8 @@ use arrow::datatypes::{DataType, Field};
 
 use super::datum::Datum;
 use super::moments::{avg_type, sum_type};
-use super::table::{Constant, Function, Gives, Law, TABLE, Takes};
+use super::own::Own;
+use super::table::{Constant, Function, Gives, Law, OWN, TABLE, Takes};
 use crate::error::{Error, Result};
 use crate::model::batch::timestamp_type;
 use crate::sql::types::type_name;
@@ -91,6 +92,8 @@ pub enum AggregateKind {
     RowNumber,
     Rank,
     DenseRank,
+    /// One that the program around has registered; not in [`TABLE`].
+    Own,
 }
 
 impl AggregateKind {
@@ -100,7 +103,10 @@ impl AggregateKind {
 
     /// Everything that is known about it.
     pub fn function(self) -> &'static Function {
-        &TABLE[self as usize]
+        match self {
+            Self::Own => &OWN,
+            _ => &TABLE[self as usize],
+        }
     }
 
     /// The name under which DataFusion knows the function.
@@ -381,6 +387,8 @@ pub struct AggregateSpec {
     pub constants: Vec<Datum>,
     /// Boolean value column; only rows where it is true count.
     pub filter: Option<usize>,
+    /// The aggregate, where the kind is [`AggregateKind::Own`].
+    pub own: Option<Own>,
     /// Over distinct values.
     pub distinct: bool,
     /// NULLs are left out where they would count.
@@ -389,6 +397,16 @@ pub struct AggregateSpec {
     pub input: DataType,
     /// Type of the result.
     pub output: DataType,
+}
+
+impl fmt::Display for AggregateSpec {
+    /// What it is called.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.own {
+            Some(own) => f.write_str(&own.0.name().to_ascii_uppercase()),
+            None => self.kind.fmt(f),
+        }
+    }
 }
 
 impl AggregateSpec {
@@ -406,6 +424,7 @@ impl AggregateSpec {
             order: Vec::new(),
             constants: Vec::new(),
             filter: None,
+            own: None,
             distinct: false,
             ignore_nulls: false,
             input,

@@ -17,6 +17,7 @@
 //! | `distinct` | [`distinct::Distinct`]: a multiset, for DISTINCT |
 //! | `udaf` | the same as DataFusion functions: [`udaf::register`] |
 //! | `oracle` | test material: seeded randomness, naive rational arithmetic |
+//! | `own` | aggregates that a program brings along, and their laws |
 //! | `slot` | accumulators over frames and panes, as operators use them |
 
 pub mod datum;
@@ -29,6 +30,7 @@ pub mod kind;
 pub mod moments;
 #[cfg(test)]
 mod oracle;
+pub mod own;
 mod rounding;
 mod series;
 mod sketch;

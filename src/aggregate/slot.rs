@@ -10,6 +10,7 @@
 //! | `slot/accumulate` | what a kind of accumulator does, and the loops over rows and panes |
 //! | `slot/count`, `sum`, `best`, `unique`, `edge` | the kinds that most features use |
 //! | `slot/ranked`, `joint`, `bits`, `tallies` | ranks, exact sums of products, bits, sketches |
+//! | `slot/own` | aggregates that the program around has registered |
 //! | `slot/series` | everything that is computed from the rows as they are |
 //! | `slot/sliding`, `slot/paned` | states for trailing frames, and for panes |
 //! | `slot/build` | from specifications to slots; what shares a state |
@@ -22,6 +23,7 @@ mod codec;
 mod count;
 mod edge;
 mod joint;
+mod own;
 mod paned;
 mod ranked;
 mod rows;

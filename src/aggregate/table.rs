@@ -147,7 +147,18 @@ impl Function {
     }
 }
 
-/// All of them, in the order of [`K`].
+/// What is known of an aggregate that the program around has registered.
+pub static OWN: Function = function(
+    K::Own,
+    &["an aggregate of your own"],
+    &[Takes::Any],
+    Gives::First,
+    Law::Bag,
+    "it as it was registered",
+    "registered by the program",
+);
+
+/// All of them but [`OWN`], in the order of [`K`].
 pub static TABLE: &[Function] = &joined();
 
 const COUNT: usize = usual::USUAL.len() + features::FEATURES.len();

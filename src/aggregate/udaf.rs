@@ -13,8 +13,10 @@ mod evaluate;
 mod kept;
 mod min_max;
 mod numeric;
+mod own;
 
-pub use self::kept::datum as constant;
+pub use self::kept::{datum as constant, rows_of};
+pub use self::own::function as own;
 
 use std::sync::Arc;
 

@@ -166,6 +166,7 @@ pub fn aggregate(random: &mut Random, types: &[DataType]) -> AggregateSpec {
         more: Vec::new(),
         order: Vec::new(),
         constants: Vec::new(),
+        own: None,
         filter: (edge && !booleans.is_empty() && random.one_in(2)).then(|| random.pick(&booleans)),
         distinct: !edge && !star && !matches!(kind, K::Min | K::Max) && random.one_in(4),
         ignore_nulls: edge && random.one_in(2),

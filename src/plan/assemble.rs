@@ -25,6 +25,7 @@ use super::output::{self, Output};
 use super::{describe, fingerprint};
 use crate::aggregate::datum::Datum;
 use crate::aggregate::kind::{AggregateKind, AggregateSpec, check_constants, result_of};
+use crate::aggregate::own::Own;
 use crate::aggregate::table::Constant;
 use crate::aggregate::udaf;
 use crate::error::{Error, Result};
@@ -192,6 +193,7 @@ impl<'a> Parts<'a> {
     fn slots(&mut self) -> Result<Vec<SlotSpec>> {
         let mut slots = Vec::with_capacity(self.lowered.calls.len());
         for call in self.lowered.calls.clone() {
+            let ordered = !call.order.is_empty();
             let argument = match call.argument {
                 // COUNT(x) of what is never NULL counts rows.
                 Some(argument)
@@ -224,7 +226,13 @@ impl<'a> Parts<'a> {
                 inputs.push(DataType::Null);
             }
             let located = |error| self.located_call(error, slots.len());
-            let output = result_of(call.kind, call.distinct, &inputs).map_err(located)?;
+            let output = match &call.own {
+                Some(own) => {
+                    own_result(own, ordered, if argument.is_some() { &inputs } else { &[] })
+                }
+                None => result_of(call.kind, call.distinct, &inputs),
+            };
+            let output = output.map_err(located)?;
             let constants = constants(call.kind, &call.constants, &inputs[0]).map_err(located)?;
             let aggregate = AggregateSpec {
                 kind: call.kind,
@@ -233,6 +241,7 @@ impl<'a> Parts<'a> {
                 order,
                 constants,
                 filter,
+                own: call.own,
                 distinct: call.distinct,
                 ignore_nulls: call.ignore_nulls,
                 input: inputs.swap_remove(0),
@@ -442,6 +451,15 @@ impl<'a> Parts<'a> {
         let projection = projection(&columns, &schema, &[])?;
         Ok((columns, projection))
     }
+}
+
+/// The type of the result of a registered aggregate.
+fn own_result(own: &Own, ordered: bool, inputs: &[DataType]) -> Result<DataType> {
+    if ordered {
+        return Err(Error::usage(format!("{} does not take ORDER BY", own.0.name()))
+            .with_hint("rows may enter it in any order"));
+    }
+    canonical_type(&own.0.result(inputs)?)
 }
 
 /// Constant arguments as slots take them; a default is of the type of the first argument.

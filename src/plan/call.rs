@@ -12,8 +12,10 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
 
+use super::registered;
 use crate::aggregate::kind::{AggregateKind, result_of};
 use crate::aggregate::table::{Function, TABLE};
+use crate::aggregate::udaf;
 
 /// DataFusion replaces aggregates of these names by its window functions, which know no FILTER;
 /// under another name they stay aggregates.
@@ -22,14 +24,16 @@ const REPLACED: [&str; 3] = ["first_value_planned", "last_value_planned", "nth_v
 /// The kind called `name` (lower case), or planned under it.
 pub fn kind_of(name: &str) -> Option<AggregateKind> {
     let name = if REPLACED.contains(&name) { name.strip_suffix("_planned") } else { Some(name) };
-    name.and_then(AggregateKind::from_name)
+    let name = name?;
+    AggregateKind::from_name(name).or_else(|| registered::own(name).map(|_| AggregateKind::Own))
 }
 
 /// The function called `name` while a feature is planned.
 pub fn planned(name: &str) -> Option<Arc<AggregateUDF>> {
     static ALL: LazyLock<Vec<Arc<AggregateUDF>>> =
         LazyLock::new(|| TABLE.iter().map(planned_function).collect());
-    ALL.iter().find(|f| f.name() == name || f.aliases().iter().any(|a| a == name)).cloned()
+    let known = ALL.iter().find(|f| f.name() == name || f.aliases().iter().any(|a| a == name));
+    known.cloned().or_else(|| registered::own(name).map(|own| Arc::new(udaf::own(&own))))
 }
 
 /// All names, for "did you mean".
@@ -40,6 +44,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// How many of so many arguments are columns; the rest are constants. The event time may be left
 /// out.
 pub fn column_count(function: &Function, arguments: usize) -> usize {
+    if function.kind == AggregateKind::Own {
+        return arguments;
+    }
     let columns = function.arguments.len();
     let least = columns + function.constants.len() - function.optional;
     if function.ends_in_time() && arguments < least { columns - 1 } else { columns }

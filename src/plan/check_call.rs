@@ -84,8 +84,7 @@ pub fn check_calls(select: &Select, source: &SourceDef, event_time: &str) -> Res
                     .map_err(|error| error.with_span(span_of(definition.0.span)))?;
             }
             NamedWindowExpr::NamedWindow(ident) => {
-                return Err(Error::not_yet("a window named after another window")
-                    .with_span(span_of(ident.span)));
+                return Err(Error::internal(format!("window {ident} is not written out")));
             }
         }
     }
@@ -202,7 +201,11 @@ fn unknown(name: &str) -> Error {
 
 /// Clauses inside and behind the parentheses of an aggregate.
 fn check_clauses(function: &Function, kind: AggregateKind) -> Result<()> {
-    let (known, shown) = (kind.function(), kind.to_string());
+    let known = kind.function();
+    let shown = match (kind, name(function)) {
+        (AggregateKind::Own, Some(name)) => name.to_uppercase(),
+        _ => kind.to_string(),
+    };
     if !function.within_group.is_empty() {
         return Err(Error::not_yet(format!("{shown} WITHIN GROUP")));
     }
@@ -250,6 +253,10 @@ const LIKE_LAG: [AggregateKind; 4] =
 
 /// The number of arguments.
 fn check_count(known: &Table, given: usize, shown: &str) -> Result<()> {
+    if known.kind == AggregateKind::Own {
+        // It says itself what it takes.
+        return Ok(());
+    }
     if known.kind == AggregateKind::Count {
         return match given {
             0 | 1 => Ok(()),
@@ -327,9 +334,7 @@ fn check_nesting(function: &Function) -> Result<()> {
 
 fn check_window(spec: &WindowSpec, source: &SourceDef, time: &str) -> Result<()> {
     if let Some(base) = &spec.window_name {
-        return Err(
-            Error::not_yet("a window built on another window").with_span(span_of(base.span))
-        );
+        return Err(Error::internal(format!("a window on {base} is not written out")));
     }
     let Some(first) = spec.order_by.first() else {
         return Err(Error::not_supported(

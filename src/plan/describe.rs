@@ -211,7 +211,7 @@ fn slot_text(slot: &SlotSpec, values: &[String]) -> String {
         .filter
         .map_or_else(String::new, |index| format!(" FILTER (WHERE {})", values[index]));
     let arguments = arguments.join(", ");
-    format!("{}({distinct}{arguments}{order}){nulls}{filter}", aggregate.kind)
+    format!("{aggregate}({distinct}{arguments}{order}){nulls}{filter}")
 }
 
 /// SQL's default: NULLs last ascending, first descending.

@@ -30,6 +30,7 @@ use super::check_call::other_partition;
 use super::checked::{Checked, ErrorCounter, Operation};
 use super::dataflow::{Exclude, FrameExtent, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use super::expression::{any, planning_error};
+use super::registered;
 use crate::aggregate::kind::{AggregateKind, Direction};
 use crate::error::{Error, Result};
 use crate::model::time::SECOND_US;
@@ -197,6 +198,7 @@ impl Lowering<'_> {
         let kind = known_kind(fun.name())?;
         let call = CallParts {
             kind,
+            own: registered::own(fun.name()),
             args: inline_all(args, schema, inputs)?,
             distinct: params.distinct,
             order: Vec::new(),
@@ -255,6 +257,7 @@ impl Lowering<'_> {
             let kind = known_kind(function.func.name())?;
             let call = CallParts {
                 kind,
+                own: registered::own(function.func.name()),
                 args: inline_all(&args, schema, &inputs)?,
                 distinct,
                 order: self.order(&order_by, schema, &inputs)?,

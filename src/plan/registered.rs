@@ -7,7 +7,8 @@
 //! in any order of rows and any number of times. [`check`] tries that on values of the caller's
 //! choice. An aggregate sees all rows of a frame that count, in the total order, as ARRAY_AGG gives
 //! them (NULL for an empty frame): the engine adds rows and takes them back, so an aggregate needs
-//! no laws of its own. It is evaluated anew for every result; its cost is that of the frame.
+//! no laws of its own. It is evaluated anew for every result; its cost is that of the frame. An
+//! aggregate whose frames are large is better kept incrementally, see [`register_incremental`].
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,6 +21,7 @@ use datafusion::logical_expr::{
 };
 
 use super::{call, scalar, session, spelling};
+use crate::aggregate::own::{Aggregate, Own};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Default)]
@@ -27,10 +29,12 @@ struct Registered {
     functions: Vec<Arc<ScalarUDF>>,
     /// Aggregates, each with the name of the function over lists behind it.
     aggregates: Vec<(String, String)>,
+    /// Aggregates that are kept incrementally.
+    own: Vec<Own>,
 }
 
 static REGISTERED: RwLock<Registered> =
-    RwLock::new(Registered { functions: Vec::new(), aggregates: Vec::new() });
+    RwLock::new(Registered { functions: Vec::new(), aggregates: Vec::new(), own: Vec::new() });
 
 /// The registered functions.
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -42,6 +46,29 @@ pub fn aggregate(name: &str) -> Option<String> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
     let known = registered.aggregates.iter().find(|(other, _)| other == name);
     known.map(|(_, behind)| behind.clone())
+}
+
+/// The aggregates that are kept incrementally.
+pub fn own_aggregates() -> Vec<Own> {
+    REGISTERED.read().unwrap_or_else(PoisonError::into_inner).own.clone()
+}
+
+/// The one of them of this name (lower case).
+pub fn own(name: &str) -> Option<Own> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    registered.own.iter().find(|own| own.0.name() == name).cloned()
+}
+
+/// Makes an aggregate known under its own name that is kept incrementally; its laws are in
+/// [`crate::aggregate::own`].
+///
+/// # Errors
+/// As [`register_function`].
+pub fn register_incremental(aggregate: impl Aggregate + 'static) -> Result<()> {
+    check_name(aggregate.name())?;
+    let own = Own(Arc::new(aggregate));
+    REGISTERED.write().unwrap_or_else(PoisonError::into_inner).own.push(own);
+    Ok(())
 }
 
 /// Makes a scalar function known under its own name.
@@ -87,6 +114,11 @@ fn check_new(name: &str, function: &ScalarUDF) -> Result<()> {
         return Err(Error::usage(format!("function {name} is not Volatility::Immutable"))
             .with_hint("a replay must give the same values: a function depends on its arguments"));
     }
+    check_name(name)
+}
+
+/// Refuses names that are taken or that SQL would have to quote.
+fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
         return Err(Error::usage(format!("a function called {name}"))
@@ -99,7 +131,8 @@ fn check_new(name: &str, function: &ScalarUDF) -> Result<()> {
         || scalar::FUNCTIONS.iter().any(|function| function.name == name)
         || call::kind_of(name).is_some()
         || spelling::names().any(|known| known == name)
-        || aggregate(name).is_some();
+        || aggregate(name).is_some()
+        || own(name).is_some();
     match taken {
         true => Err(Error::usage(format!("there is a function called {name}"))
             .with_hint("take another name; a function that changes its meaning needs one too")),

@@ -18,6 +18,7 @@ use sqlparser::ast::DataType as SqlType;
 use super::checked::ErrorCounter;
 use super::lenient::Lenient;
 use super::relation::{WindowFunctions, window_udfs};
+use crate::aggregate::udaf;
 use crate::error::Result;
 use crate::model::batch::timestamp_type;
 
@@ -62,6 +63,8 @@ pub fn session(aggregates: Vec<Arc<AggregateUDF>>, options: &SessionOptions) -> 
     }
     if let Some(functions) = builder.aggregate_functions() {
         functions.extend(aggregates);
+        let own = super::registered::own_aggregates();
+        functions.extend(own.iter().map(|own| Arc::new(udaf::own(own))));
     }
     if let Some(functions) = builder.scalar_functions() {
         functions.extend(window_udfs());

@@ -111,6 +111,10 @@ fn build<M: Make>(
             continue;
         }
         let spec = slots[i].1;
+        if let Some(own) = &spec.own {
+            made.push(kept::own(slots[i], own, columns, make)?);
+            continue;
+        }
         if !is_single(spec) && depth(spec.kind).is_none() {
             let mut shared = Vec::new();
             for j in i..slots.len() {

@@ -185,6 +185,23 @@ pub fn datum(scalar: &ScalarValue) -> crate::error::Result<Datum> {
     Ok(Datum::read(&rows, rows.row(0), &kept.columns[0].lens, kept.physical[0]))
 }
 
+/// The values of columns, row by row.
+///
+/// # Errors
+/// `NotSupported` for a type that no column can have.
+pub fn rows_of(columns: &[ArrayRef]) -> crate::error::Result<Vec<Vec<Datum>>> {
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kept = Table::new(columns)?;
+    let rows = kept.rows();
+    let value = |row: u64| {
+        let columns = kept.columns.iter().zip(&kept.physical);
+        columns.map(|(c, physical)| Datum::read(&rows, rows.row(row), &c.lens, *physical)).collect()
+    };
+    Ok((0..columns[0].len() as u64).map(value).collect())
+}
+
 #[derive(Debug)]
 struct KeptAccumulator {
     spec: AggregateSpec,

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, lit};
 
 use super::bare;
 use crate::aggregate::kind::{AggregateKind, Direction};
+use crate::aggregate::own::Own;
 use crate::error::{Error, Result};
 use crate::limits::ROWS_FRAME_MAX;
 use crate::plan::call::{column_count, kind_of};
@@ -21,6 +22,8 @@ pub struct Call {
     /// Index into [`Lowered::frames`]; 0 for group windows.
     pub frame: usize,
     pub kind: AggregateKind,
+    /// The aggregate, where it is a registered one.
+    pub own: Option<Own>,
     /// `None` = COUNT(*).
     pub argument: Option<Expr>,
     /// Column arguments after the first.
@@ -37,6 +40,7 @@ pub struct Call {
 /// A call with its columns inlined.
 pub struct CallParts {
     pub kind: AggregateKind,
+    pub own: Option<Own>,
     pub args: Vec<Expr>,
     pub distinct: bool,
     pub order: Vec<(Expr, Direction)>,
@@ -49,6 +53,7 @@ impl Call {
         Self {
             frame,
             kind,
+            own: None,
             argument: None,
             more: Vec::new(),
             constants: Vec::new(),
@@ -68,7 +73,7 @@ pub fn known_kind(name: &str) -> Result<AggregateKind> {
 /// `time` is filled in where the event time is left out.
 pub fn fold(frame: usize, parts: CallParts, time: Expr) -> Result<Call> {
     use AggregateKind as K;
-    let CallParts { kind, mut args, distinct, order, filter, null_treatment } = parts;
+    let CallParts { kind, own, mut args, distinct, order, filter, null_treatment } = parts;
     let function = kind.function();
     let columns = column_count(function, args.len());
     let constants = args.split_off(columns.min(args.len()));
@@ -88,8 +93,8 @@ pub fn fold(frame: usize, parts: CallParts, time: Expr) -> Result<Call> {
     }
     let distinct = distinct && function.distinct == Some(true);
     let ignore_nulls = null_treatment == Some(NullTreatment::IgnoreNulls);
-    let call =
-        Call { argument, more, constants, order, distinct, ignore_nulls, ..Call::new(frame, kind) };
+    let new = Call { own, ..Call::new(frame, kind) };
+    let call = Call { argument, more, constants, order, distinct, ignore_nulls, ..new };
     Ok(match filter {
         None => call,
         Some(filter) if !kind.folds_filter() => Call { filter: Some(filter), ..call },

@@ -1,12 +1,18 @@
 //! Registered functions are planned and computed like any other; wrong ones are refused.
 
-use arrow::array::{AsArray, Float64Array, ListArray};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::{AsArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::logical_expr::create_udf;
 
 use super::*;
+use crate::aggregate::own::tests::{Breaks, Total};
+use crate::aggregate::udaf;
 use crate::model::time::EventTime;
+use crate::operator::answer::tests::{Event, SECOND, batch};
 use crate::operator::build;
+use crate::operator::operator::Bound;
+use crate::operator::trial::{Random, cases};
+use crate::plan::dataflow::FeaturePlan;
 use crate::plan::fixture::{admitted, floats, longs, plan};
 
 /// x → 2 x.
@@ -97,4 +103,124 @@ fn the_check_finds_what_breaks_the_contract() {
     let lists = vec![Some(vec![Some(1.0), Some(4.0)]), None, Some(vec![])];
     let lists = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
     check(&spread(), &[Arc::new(lists)]).unwrap();
+}
+
+/// Windows as (what stands behind the call, what is selected from, what ends the query).
+fn windows() -> Vec<(String, String, String)> {
+    let over = |frame: &str| {
+        let window = format!("OVER (PARTITION BY user_id ORDER BY event_time {frame})");
+        (window, "transactions".to_owned(), String::new())
+    };
+    let group = |call: &str| {
+        let by = "GROUP BY user_id, window_start, window_end".to_owned();
+        (String::new(), call.to_owned(), by)
+    };
+    let source = "transactions, event_time, INTERVAL";
+    vec![
+        over("RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND CURRENT ROW"),
+        over("RANGE BETWEEN INTERVAL '20 seconds' PRECEDING AND INTERVAL '3 seconds' PRECEDING"),
+        over("ROWS BETWEEN 3 PRECEDING AND CURRENT ROW"),
+        over(""),
+        over("RANGE INTERVAL '10 seconds' PRECEDING EXCLUDE CURRENT ROW"),
+        over("RANGE INTERVAL '10 seconds' PRECEDING MAXSIZE 2"),
+        group(&format!("TUMBLE({source} '10 seconds')")),
+        group(&format!("HOP({source} '3 seconds', INTERVAL '10 seconds')")),
+        group(&format!("CUMULATE({source} '2 seconds', INTERVAL '10 seconds')")),
+        group(&format!("SESSION({source} '4 seconds')")),
+    ]
+}
+
+/// The same column twice: by the registered aggregate and by SUM.
+fn same(plan: &FeaturePlan, results: &[RecordBatch], seen: &mut usize) {
+    for batch in results {
+        let rows = plan.output.evaluate(batch).unwrap();
+        let (a, b) = (rows.column_by_name("a").unwrap(), rows.column_by_name("b").unwrap());
+        assert_eq!(a, b, "{:?}", plan.window);
+        *seen += rows.num_rows();
+    }
+}
+
+#[test]
+fn an_incremental_aggregate_is_in_every_window_what_sum_is() {
+    let total = Total { name: "total_of_test", breaks: Breaks::Nothing };
+    register_incremental(total).unwrap();
+    for (over, from, by) in windows() {
+        let call = |name: &str| {
+            format!("{name}(CAST(amount AS BIGINT)) FILTER (WHERE amount <> 7) {over}")
+        };
+        let (ours, sum) = (call("total_of_test"), call("SUM"));
+        let plan = plan(&format!("SELECT user_id, {ours} AS a, {sum} AS b FROM {from} {by}"));
+        let plan = plan.unwrap();
+        let mut seen = 0;
+        for seed in 0..cases() {
+            let random = &mut Random::new(seed);
+            let event = |random: &mut Random| Event {
+                user: random.below(3) as i64,
+                second: random.below(60) as i64,
+                amount: (!random.one_in(8)).then(|| random.below(20) as f64),
+            };
+            let events: Vec<Event> = (0..40).map(|_| event(random)).collect();
+            let step = plan.preparation.evaluate(&batch(&events)).unwrap();
+            let (mut operator, mut out) = (build(&plan.window, true).unwrap(), Vec::new());
+            let mut at = 0;
+            while at < step.num_rows() {
+                let count = (1 + random.below(9) as usize).min(step.num_rows() - at);
+                operator.on_batch(&step.slice(at, count)).unwrap();
+                at += count;
+                if random.one_in(3) {
+                    let snapshot = operator.snapshot().unwrap();
+                    operator = build(&plan.window, true).unwrap();
+                    operator.restore(&snapshot).unwrap();
+                }
+                if let Some(current) = operator.drain_current().unwrap() {
+                    same(&plan, &[current.rows], &mut seen);
+                }
+                let keys: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 2]));
+                let times = [0, 30, 60].map(|second| EventTime(second * SECOND));
+                let probed = operator.probe(&[keys], &times, Bound::Inclusive).unwrap();
+                same(&plan, &[probed.rows], &mut seen);
+            }
+            for watermark in [10, 35, 36] {
+                operator.on_watermark(EventTime(watermark * SECOND), &mut out).unwrap();
+            }
+            operator.on_watermark(EventTime::INFINITY, &mut out).unwrap();
+            same(&plan, &out, &mut seen);
+        }
+        assert!(seen > 100, "{from} {over}");
+    }
+}
+
+#[test]
+fn an_incremental_aggregate_takes_what_it_says_and_a_name_that_is_free() {
+    let total = |name| Total { name, breaks: Breaks::Nothing };
+    register_incremental(total("strict_of_test")).unwrap();
+    for (call, expected) in [
+        ("strict_of_test(category)", "strict_of_test takes one BIGINT"),
+        (
+            "strict_of_test(DISTINCT CAST(amount AS BIGINT))",
+            "DISTINCT has no meaning in STRICT_OF_TEST",
+        ),
+    ] {
+        let over = "OVER (PARTITION BY user_id ORDER BY event_time)";
+        let error = plan(&format!("SELECT user_id, {call} {over} AS a FROM transactions"));
+        let error = error.unwrap_err();
+        assert!(error.message().contains(expected), "{error}");
+    }
+    for taken in ["sum", "strict_of_test", "haversine", "Big"] {
+        assert!(register_incremental(total(taken)).is_err(), "{taken}");
+    }
+}
+
+#[test]
+fn an_incremental_aggregate_is_known_to_plain_queries() {
+    register_incremental(Total { name: "plain_of_test", breaks: Breaks::Nothing }).unwrap();
+    let sql = "SELECT plain_of_test(x) AS a, sum(x) AS b, plain_of_test(x) FILTER (WHERE x > 50) \
+               AS c FROM (SELECT CAST(value AS BIGINT) AS x FROM generate_series(1, 100))";
+    let context = session::session(udaf::all(), &session::SessionOptions::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rows = runtime
+        .block_on(async { session::sql(&context, sql).await.unwrap().collect().await.unwrap() });
+    for (column, expected) in [("a", 5050), ("b", 5050), ("c", 3775)] {
+        assert_eq!(rows[0][column].as_primitive::<Int64Type>().value(0), expected, "{column}");
+    }
 }

@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 
 use super::super::bits::Bits;
 use super::super::joint::JointSums;
+use super::super::own::{Maker, OwnRule};
 use super::super::ranked::{Between, Rank, Ranked, Ranking};
 use super::super::rows::Lens;
 use super::super::series::{Series, WIDTH_MAX};
@@ -17,6 +18,7 @@ use super::super::value::{Float, Physical};
 use super::{Argument, Make, argument, output, refuse};
 use crate::aggregate::joint::{Pairs, Powers};
 use crate::aggregate::kind::{AggregateKind as K, AggregateSpec};
+use crate::aggregate::own::Own;
 use crate::aggregate::series::Call;
 use crate::aggregate::sketch::Form;
 use crate::error::{Error, Result};
@@ -122,6 +124,30 @@ pub fn filter(spec: &AggregateSpec, columns: &[Argument]) -> Result<Option<Lens>
     }
 }
 
+/// The slot of a registered aggregate.
+pub fn own<M: Make>(
+    (slot, spec): (usize, &AggregateSpec),
+    own: &Own,
+    columns: &[Argument],
+    make: &M,
+) -> Result<M::Made> {
+    let arguments = arguments(spec, columns)?;
+    let types = arguments.iter().map(|of| of.data_type.clone()).collect();
+    let read = arguments.iter().map(|of| (of.lens, Physical::of(&of.data_type))).collect();
+    let maker = Arc::new(Maker { own: own.clone(), types });
+    let rule = OwnRule { columns: read, filter: filter(spec, columns)?, maker };
+    Ok(make.make(rule, vec![output(slot, spec)?]))
+}
+
+/// The columns that a call reads.
+fn arguments<'a>(spec: &AggregateSpec, columns: &'a [Argument]) -> Result<Vec<&'a Argument>> {
+    let named = spec.argument.iter().chain(&spec.more);
+    let found = named.map(|column| {
+        columns.get(*column).ok_or_else(|| Error::internal("an argument that is no column"))
+    });
+    found.collect()
+}
+
 fn ranked<M: Make>(
     slots: &[(usize, &AggregateSpec)],
     of: &Argument,
@@ -178,12 +204,8 @@ fn series(
     required: usize,
 ) -> Result<Series> {
     let spec = slots[0].1;
-    let mut read = Vec::new();
-    for column in spec.argument.iter().chain(&spec.more) {
-        let column = columns.get(*column);
-        let column = column.ok_or_else(|| Error::internal("an argument that is no column"))?;
-        read.push((column.lens, Physical::of(&column.data_type)));
-    }
+    let arguments = arguments(spec, columns)?;
+    let read: Vec<_> = arguments.iter().map(|of| (of.lens, Physical::of(&of.data_type))).collect();
     if read.len() > WIDTH_MAX {
         return Err(Error::not_yet(format!("{} ordered by so many columns", spec.kind))
             .with_hint(format!("at most {WIDTH_MAX} columns, arguments included")));
