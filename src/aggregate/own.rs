@@ -7,6 +7,7 @@
 //! For all rows, where two states are the same if their values and their saved bytes are:
 //! - *bag*: rows may enter in any order;
 //! - *retract*: rows that entered and left have left no trace;
+//! - *types*: values are of the type that the aggregate says, and within its range;
 //! - *merge*: merging what another saved is the same as its rows entering;
 //! - *deterministic*: nothing but the rows matters.
 //!
@@ -24,8 +25,10 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use super::datum::Datum;
+use super::slot::Physical;
 use super::udaf::rows_of;
 use crate::error::{Error, Result};
+use crate::sql::types::type_name;
 
 /// An aggregate: its name, its type, and where its states begin.
 pub trait Aggregate: fmt::Debug + Send + Sync {
@@ -99,6 +102,33 @@ pub(super) fn saved(state: &dyn Accumulator) -> Vec<u8> {
     bytes
 }
 
+/// A value as a column of this type can hold it; `None` for one that it cannot.
+pub(super) fn fitting(value: Datum, output: &DataType) -> Option<Datum> {
+    let least_most = match output {
+        DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        DataType::Int32 | DataType::Date32 => (i32::MIN.into(), i32::MAX.into()),
+        DataType::UInt8 => (0, u8::MAX.into()),
+        DataType::UInt16 => (0, u16::MAX.into()),
+        DataType::UInt32 => (0, u32::MAX.into()),
+        DataType::Boolean => (0, 1),
+        _ => (i128::MIN, i128::MAX),
+    };
+    let in_range = value.as_i128().is_none_or(|x| least_most.0 <= x && x <= least_most.1);
+    let right = match (&value, Physical::of(output)) {
+        (Datum::Null, _) => true,
+        (Datum::Bytes(bytes), Physical::Bytes) => {
+            *output == DataType::Binary || std::str::from_utf8(bytes).is_ok()
+        }
+        (Datum::Int(_), Physical::Int)
+        | (Datum::UInt(_), Physical::UInt)
+        | (Datum::Float(_), Physical::Float)
+        | (Datum::Wide(..), Physical::Wide) => in_range,
+        _ => false,
+    };
+    right.then_some(value)
+}
+
 /// Tries the laws on rows of arguments of the caller's choice, every way of cutting them in two.
 ///
 /// # Errors
@@ -106,7 +136,7 @@ pub(super) fn saved(state: &dyn Accumulator) -> Vec<u8> {
 /// says of the types.
 pub fn check(aggregate: &dyn Aggregate, arguments: &[ArrayRef]) -> Result<()> {
     let types: Vec<DataType> = arguments.iter().map(|a| a.data_type().clone()).collect();
-    aggregate.result(&types)?;
+    let output = aggregate.result(&types)?;
     let rows = rows_of(arguments)?;
     let name = aggregate.name();
     let broken = |law: &str, which: String| {
@@ -119,6 +149,9 @@ pub fn check(aggregate: &dyn Aggregate, arguments: &[ArrayRef]) -> Result<()> {
         state
     };
     let all = seen(of(&mut rows.iter()).as_ref());
+    if fitting(all.0.clone(), &output).is_none() {
+        return broken("types", format!("{:?} is no {}", all.0, type_name(&output)));
+    }
     if seen(of(&mut rows.iter()).as_ref()) != all {
         return broken("determinism", "the same rows give two states".to_owned());
     }

@@ -401,7 +401,7 @@ impl Operator for HavingWindow {
             self.keys[*slot as usize].touched = false;
             self.watch(*slot, at.0);
         }
-        Ok(Some(Current { rows, as_of, newest }))
+        Ok(Some(Current { rows, as_of, newest: newest.into_iter().map(Some).collect() }))
     }
 
     fn follow(&mut self, follow: Follow) {

@@ -88,7 +88,7 @@ impl Nested {
         if let Some(follow) = &self.follow {
             beside.follow(follow.clone());
         }
-        beside.restore(&self.second.snapshot_of_keys(keys, rows)?)?;
+        self.second.copy_keys(keys, rows, &mut beside)?;
         for results in self.first.unfinished_results(keys, rows)? {
             let steps = self.steps(&results)?;
             if steps.num_rows() > 0 {
@@ -101,6 +101,10 @@ impl Nested {
     /// Adds the keys whose values change after `refreshed` and up to `asked`.
     fn add_changed(&mut self, touched: &mut Keys) -> Result<()> {
         let at = EventTime(self.asked);
+        let before = std::mem::replace(&mut self.refreshed, self.asked);
+        if self.follow.is_none() {
+            return Ok(());
+        }
         self.second.refresh(at);
         let of_final = self.second.take_touched()?;
         // Rows that are not final are not in the second operator: keys that have any are looked
@@ -118,17 +122,16 @@ impl Nested {
             keys.push(filter(column, &own)?);
         }
         touched.insert(&keys, own.true_count())?;
-        if count > 0 && self.follow.is_some() {
+        if count > 0 {
             let mut beside = self.beside(&waiting, count, true)?;
             beside.take_touched()?;
-            if self.refreshed > i64::MIN {
-                beside.refresh(EventTime(self.refreshed));
+            if before > i64::MIN {
+                beside.refresh(EventTime(before));
                 beside.take_touched()?;
             }
             beside.refresh(at);
             touched.add(&beside.take_touched()?)?;
         }
-        self.refreshed = self.asked;
         Ok(())
     }
 }
@@ -181,16 +184,24 @@ impl Operator for Nested {
             self.add_changed(&mut touched)?;
         }
         let (keys, count) = touched.all()?;
-        // A key of which the outer WHERE leaves nothing is not there, and has no value.
-        let mut beside = self.beside(&keys, count, true)?;
-        beside.touch_all();
-        let Touched { keys, newest } = beside.take_touched()?;
-        if newest.is_empty() {
+        if count == 0 {
             return Ok(None);
         }
-        let as_of = newest.iter().map(|newest| EventTime(self.refreshed.max(*newest)));
+        // A value holds for the newest row that the inner windows have seen: a row that comes late
+        // can change results so that the outer WHERE leaves less, or nothing, and time must not go
+        // back in stores. A key that the outer windows have forgotten has the value of nothing,
+        // but only from the horizon on.
+        let seen = self.first.newest_of(&keys, count)?;
+        let held = self.second.newest_of(&keys, count)?;
+        let as_of = seen.into_iter().zip(held).map(|(seen, held)| {
+            let forgotten =
+                if held.is_none() { self.second.horizon().saturating_sub(1) } else { i64::MIN };
+            let newest = seen.max(held).unwrap_or(i64::MIN);
+            EventTime(newest.max(self.refreshed).max(forgotten))
+        });
         let as_of: Vec<EventTime> = as_of.collect();
-        let rows = beside.probe_held(&keys, &as_of, Bound::Inclusive)?.rows;
+        let beside = self.beside(&keys, count, false)?;
+        let Probed { rows, newest, .. } = beside.probe_held(&keys, &as_of, Bound::Inclusive)?;
         Ok(Some(Current { rows, as_of, newest }))
     }
 
@@ -211,7 +222,10 @@ impl Operator for Nested {
     }
 
     fn probe(&self, keys: &[ArrayRef], times: &[EventTime], bound: Bound) -> Result<Probed> {
-        self.beside(keys, times.len(), false)?.probe(keys, times, bound)
+        match self.first.is_finished(keys, times.len())? {
+            true => self.second.probe(keys, times, bound),
+            false => self.beside(keys, times.len(), false)?.probe(keys, times, bound),
+        }
     }
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {

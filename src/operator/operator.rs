@@ -110,8 +110,9 @@ pub struct Current {
     pub rows: RecordBatch,
     /// Per row: the time the value holds for.
     pub as_of: Vec<EventTime>,
-    /// Per row: the time (or `window_end`) of the key's newest row.
-    pub newest: Vec<i64>,
+    /// Per row: the time (or `window_end`) of the key's newest row; `None` where it has none any
+    /// more.
+    pub newest: Vec<Option<i64>>,
 }
 
 /// The answer to a probe.

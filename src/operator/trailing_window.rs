@@ -76,6 +76,8 @@ pub struct TrailingWindow {
     changes: Changes,
     following: Following,
     watermark: i64,
+    /// A snapshot was put in, perhaps one without keys.
+    restored: bool,
     /// Newest event time seen.
     newest: i64,
     /// Probes before this time could miss rows that are gone.
@@ -127,6 +129,7 @@ impl TrailingWindow {
             changes: Changes::default(),
             following: Following::default(),
             watermark: i64::MIN,
+            restored: false,
             newest: i64::MIN,
             horizon: i64::MIN,
             rows_held: 0,

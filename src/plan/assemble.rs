@@ -459,7 +459,12 @@ fn own_result(own: &Own, ordered: bool, inputs: &[DataType]) -> Result<DataType>
         return Err(Error::usage(format!("{} does not take ORDER BY", own.0.name()))
             .with_hint("rows may enter it in any order"));
     }
-    canonical_type(&own.0.result(inputs)?)
+    let result = canonical_type(&own.0.result(inputs)?)?;
+    match result.is_nested() {
+        true => Err(Error::not_supported(format!("{} giving {result}", own.0.name()))
+            .with_hint("register_aggregate takes a function that gives lists")),
+        false => Ok(result),
+    }
 }
 
 /// Constant arguments as slots take them; a default is of the type of the first argument.

@@ -13,6 +13,7 @@ use super::check::{check_clauses, fold};
 use super::check_call::own_calls;
 use super::checked::ErrorCounter;
 use super::dataflow::{ChainSpec, FeaturePlan, FirstSpec, GroupSpec, TimeColumns, WindowSpec};
+use super::fingerprint::fingerprint;
 use crate::catalog::source::{ColumnDef, ColumnKind, SourceDef, WatermarkDef};
 use crate::error::{Error, Result, Span};
 use crate::model::batch::is_place;
@@ -161,7 +162,10 @@ fn chain(first: FeaturePlan, second: FeaturePlan, between: &SourceDef) -> Result
         preparation: second.preparation.clone(),
         second: trailing.clone(),
     };
-    let text = format!("{}\nthen\n{}", first.fingerprint, second.fingerprint);
+    // What the sub-query is called is of no meaning.
+    let unnamed = SourceDef { name: "windows".to_owned(), ..between.clone() };
+    let outer = fingerprint(&second, &unnamed);
+    let text = format!("{}\nthen\n{outer}", first.fingerprint);
     let mut notes = first.notes;
     notes.extend(second.notes);
     notes.push(format!("windows over windows: {note}"));

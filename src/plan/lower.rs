@@ -309,7 +309,8 @@ impl Lowering<'_> {
             ties: Vec::new(),
         };
         if kind != AggregateKind::RowNumber && !frame.ties.is_empty() {
-            return Err(Error::not_yet(format!("{kind} ordered by more than the event time")));
+            return Err(Error::not_yet(format!("{kind} ordered by more than the event time"))
+                .with_hint("ROW_NUMBER() numbers rows in that order"));
         }
         let time = Expr::Column(Column::new(Some(ROW), &self.checked.source.watermark.column));
         let number = match kind {

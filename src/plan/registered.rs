@@ -1,6 +1,7 @@
-//! Functions that a program brings along: scalar functions of DataFusion, and aggregates that are
-//! such a function over the lists of a frame's rows. Registered once per process, through `api`;
-//! planning and ad-hoc SQL see them from then on. Callers: `session`, `spelling`, `api`.
+//! Functions that a program brings along: scalar functions of DataFusion, aggregates that are such
+//! a function over the lists of a frame's rows, and aggregates that are kept incrementally
+//! (`aggregate::own`). Registered once per process, through `api`; planning and ad-hoc SQL see them
+//! from then on.
 //!
 //! # Contract
 //! A function depends on its arguments only: the same rows give the same bits, alone or in a batch,

@@ -27,7 +27,7 @@ pub fn relation_of(query: &Query) -> Result<Relation> {
     if grouped || window.is_some() || select.having.is_some() {
         let span = window.unwrap_or_else(|| span_of(select.span()));
         return Err(Error::not_yet("a window over the result of a window")
-            .with_hint("a sub-query of a feature chooses rows and computes columns")
+            .with_hint("OVER reads one sub-query with windows; other sub-queries choose rows")
             .with_span(span));
     }
     below.inner.insert(0, select.as_ref().clone());

@@ -9,8 +9,9 @@ use sqlparser::ast::{
 };
 
 use super::check::fold;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Span};
 use crate::limits::SQL_UNION_ARMS_MAX;
+use crate::sql::printer::name_text;
 use crate::sql::token::span_of;
 use crate::sql::window::WindowKind;
 
@@ -38,10 +39,18 @@ pub fn inline(query: &mut Query) -> Result<()> {
         let mut query = *table.query;
         inline(&mut query)?;
         known.put_into(&mut query).map_err(located)?;
-        let held = known.held;
-        known.queries.push(Named { name: fold(name), query, held });
+        let (held, span, read) = (known.held, span_of(name.span), false);
+        known.queries.push(Named { name: fold(name), span, query, held, read });
     }
-    known.put_into(query).map_err(|error| error.with_span(span))
+    known.put_into(query).map_err(|error| error.with_span(span))?;
+    match known.queries.iter().find(|named| !named.read) {
+        None => Ok(()),
+        Some(Named { name, span, .. }) => {
+            Err(Error::usage(format!("nothing reads {} of WITH", name_text(name)))
+                .with_hint("leave it out")
+                .with_span(*span))
+        }
+    }
 }
 
 /// The queries that a query is made of, itself included.
@@ -61,9 +70,11 @@ fn count(query: &Query) -> usize {
 
 struct Named {
     name: String,
+    span: Span,
     query: Query,
     /// The queries that it is made of.
     held: usize,
+    read: bool,
 }
 
 #[derive(Default)]
@@ -85,9 +96,10 @@ impl Known {
     /// The query called `ident`, if it is one of WITH.
     fn get(&mut self, ident: &Ident) -> Result<Option<Query>> {
         let name = fold(ident);
-        let Some(named) = self.queries.iter().find(|other| other.name == name) else {
+        let Some(named) = self.queries.iter_mut().find(|other| other.name == name) else {
             return Ok(None);
         };
+        named.read = true;
         self.held += named.held;
         if self.held > SQL_UNION_ARMS_MAX {
             let told = format!("WITH makes this more than {SQL_UNION_ARMS_MAX} queries");
@@ -216,7 +228,7 @@ mod tests {
                 "SELECT k FROM TABLE(hop((SELECT * FROM s), descriptor(t), INTERVAL '1 hour', \
                  INTERVAL '2 hours'))",
             ),
-            ("WITH x AS (SELECT 1) SELECT x FROM s", "SELECT x FROM s"),
+            ("WITH x AS (SELECT 1) SELECT x FROM s", "error: nothing reads x of WITH"),
             (
                 "WITH RECURSIVE x AS (SELECT 1) SELECT x FROM s",
                 "error: not supported: WITH RECURSIVE in a feature",

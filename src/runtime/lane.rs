@@ -251,20 +251,23 @@ impl Lane {
 /// What goes to a store: the output of a feature at the times its values hold for, and what is
 /// known of each entity then.
 fn current_rows(member: &Member, window: &WindowSpec, current: &Current) -> Result<RecordBatch> {
-    let newest: Vec<Option<i64>> = current.newest.iter().copied().map(Some).collect();
     // A group window stands for its own time as long as no later one can mask it.
     let own = matches!(window, WindowSpec::Group(_)) && !member.plan.reach().is_ttl();
     let as_of: Vec<EventTime> = match own {
-        true => current.newest.iter().copied().map(EventTime).collect(),
+        true => {
+            let times = current.newest.iter().zip(&current.as_of);
+            times.map(|(newest, at)| newest.map_or(*at, EventTime)).collect()
+        }
         false => current.as_of.clone(),
     };
-    let present = vec![true; newest.len()];
+    let present = current.newest.iter().map(Option::is_some).collect();
+    let newest = current.newest.clone();
     let probed = Probed { rows: current.rows.clone(), present, newest };
     let answered = member.reader(window).answer(&probed, &as_of)?;
     let status = answered.status.iter();
     let status = status.map(|status| (*status != Status::Present).then(|| status.name()));
     let as_of = TimestampMicrosecondArray::from_iter_values(as_of.iter().map(|at| at.0));
-    let newest = TimestampMicrosecondArray::from_iter_values(current.newest.iter().copied());
+    let newest = TimestampMicrosecondArray::from_iter(current.newest.iter().copied());
     let more: [(&str, ArrayRef); 3] = [
         (AS_OF_COLUMN, Arc::new(as_of.with_timezone("UTC"))),
         (STATUS_COLUMN, Arc::new(StringArray::from_iter(status))),

@@ -20,10 +20,9 @@ const RELATION_FUNCTIONS: [&str; 2] = ["history", "dead_letters"];
 pub fn relations(query: &Query) -> Vec<Name> {
     let mut found = Found::default();
     let _ = query.visit(&mut found);
-    let Found { names, defined } = found;
     let mut out: Vec<Name> = Vec::new();
-    for name in names {
-        if !defined.contains(&name.value) && !out.contains(&name) {
+    for name in found.names {
+        if !out.contains(&name) {
             out.push(name);
         }
     }
@@ -46,16 +45,27 @@ pub fn table(name: &str) -> TableFactor {
     }
 }
 
+/// The queries of WITH of one query.
+#[derive(Default)]
+struct Scope {
+    /// Names that can be read.
+    known: Vec<String>,
+    /// Names whose queries are still to be visited, the next one last.
+    waiting: Vec<String>,
+}
+
 #[derive(Default)]
 struct Found {
     names: Vec<Name>,
-    /// Names of WITH queries.
-    defined: Vec<String>,
+    /// Of the query that is visited and of those around it.
+    scopes: Vec<Scope>,
 }
 
 impl Found {
     fn add(&mut self, ident: Option<&Ident>) {
-        if let Some(ident) = ident {
+        let Some(ident) = ident else { return };
+        let mut known = self.scopes.iter().flat_map(|scope| &scope.known);
+        if !known.any(|name| *name == ident.value) {
             self.names.push(Spanned::new(ident.value.clone(), span_of(ident.span)));
         }
     }
@@ -94,9 +104,25 @@ impl Found {
 impl Visitor for Found {
     type Break = ();
 
+    /// A query of WITH hides a source of its name from those after it, not from itself.
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let tables = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.defined.extend(tables.map(|table| table.alias.name.value.clone()));
+        let mut scope = Scope::default();
+        if let Some(with) = &query.with {
+            let names = with.cte_tables.iter().rev();
+            scope.waiting = names.map(|table| table.alias.name.value.clone()).collect();
+            if with.recursive {
+                scope.known = scope.waiting.clone();
+            }
+        }
+        self.scopes.push(scope);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        if let Some(around) = self.scopes.last_mut() {
+            around.known.extend(around.waiting.pop());
+        }
         ControlFlow::Continue(())
     }
 
@@ -138,6 +164,10 @@ mod tests {
             ("SELECT 1", vec![]),
             ("SELECT * FROM a JOIN \"B c\" ON true, a", vec!["a", "B c"]),
             ("WITH w AS (SELECT * FROM a) SELECT * FROM w JOIN b ON true", vec!["b", "a"]),
+            ("WITH s AS (SELECT * FROM s) SELECT * FROM s", vec!["s"]),
+            ("WITH x AS (SELECT * FROM y), y AS (SELECT * FROM x) SELECT * FROM y", vec!["y"]),
+            ("SELECT * FROM (WITH a AS (SELECT * FROM b) SELECT * FROM a) JOIN a", vec!["b", "a"]),
+            ("WITH RECURSIVE r AS (SELECT * FROM r) SELECT * FROM r", vec![]),
             ("SELECT * FROM TUMBLE(t, ts, INTERVAL '1' HOUR)", vec!["t"]),
             (
                 "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR, \

@@ -10,7 +10,7 @@ use super::rows::{Lens, Rows, is_valid};
 use super::value::{Column, Physical};
 use crate::aggregate::datum::Datum;
 use crate::aggregate::encoding::{read_count, take, write_count};
-use crate::aggregate::own::{Accumulator, Own, saved};
+use crate::aggregate::own::{Accumulator, Own, fitting, saved};
 use crate::error::Result;
 
 /// An aggregate over columns of the rows.
@@ -26,6 +26,7 @@ pub(super) struct OwnRule {
 pub(super) struct Maker {
     pub own: Own,
     pub types: Vec<DataType>,
+    pub output: DataType,
 }
 
 impl Maker {
@@ -126,9 +127,13 @@ impl Accumulate for OwnRule {
     fn shift(&self, _: &mut Held) {}
 
     fn emit(&self, state: &Held, columns: &mut [Column]) -> u64 {
-        let value = if state.broken { Datum::Null } else { state.state.value() };
-        columns.iter_mut().for_each(|column| column.push_datum(&value));
-        u64::from(state.broken)
+        let value = match state.broken {
+            true => None,
+            false => fitting(state.state.value(), &self.maker.output),
+        };
+        let shown = value.as_ref().unwrap_or(&Datum::Null);
+        columns.iter_mut().for_each(|column| column.push_datum(shown));
+        u64::from(value.is_none())
     }
 
     fn cell(&self) -> Held {

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use super::kept::rows_of;
-use crate::aggregate::own::{self, Own, saved};
+use crate::aggregate::own::{self, Own, fitting, saved};
 use crate::aggregate::slot::{Codec, Column};
 use crate::error::Error;
 
@@ -91,7 +91,7 @@ impl Accumulator for OwnAccumulator {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let codec = Codec::new(&self.result)?;
         let mut column = Column::new(codec.physical());
-        column.push_datum(&self.state.value());
+        column.push_datum(&fitting(self.state.value(), &self.result).unwrap_or_default());
         ScalarValue::try_from_array(&codec.finish(&mut column)?, 0)
     }
 

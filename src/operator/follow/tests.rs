@@ -37,7 +37,6 @@ impl Store {
     fn take(&mut self, current: Option<Current>) {
         self.written.clear();
         let Some(Current { rows, as_of, newest }) = current else { return };
-        let newest: Vec<Option<i64>> = newest.into_iter().map(Some).collect();
         let probed = Probed { rows, present: vec![true; newest.len()], newest };
         let reader = Reader::of(&self.plan, &self.plan.window, &self.plan.output);
         let answered = reader.answer(&probed, &as_of).unwrap();
@@ -279,12 +278,12 @@ fn a_key_is_forgotten_only_after_its_last_value_was_taken() {
     assert_eq!(operator.key_count(), 2, "the count of key 1 has not been seen to fall to 0");
     operator.refresh(EventTime(100 * SECOND));
     let current = operator.drain_current().unwrap().unwrap();
-    assert_eq!(current.newest, [0]);
+    assert_eq!(current.newest, [Some(0)]);
     assert!(current.rows.column_by_name("_time").unwrap().is_null(0));
     operator.on_watermark(EventTime(95 * SECOND), &mut vec![]).unwrap();
     assert_eq!(operator.key_count(), 1);
     operator.refresh(EventTime(200 * SECOND));
-    assert_eq!(operator.drain_current().unwrap().unwrap().newest, [100 * SECOND]);
+    assert_eq!(operator.drain_current().unwrap().unwrap().newest, [Some(100 * SECOND)]);
     operator.refresh(EventTime(900 * SECOND));
     assert!(operator.drain_current().unwrap().is_none(), "nothing is left to change");
 }

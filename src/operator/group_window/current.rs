@@ -31,11 +31,19 @@ impl GroupWindow {
         }
         // A key touched by `touch_all` may not have a closed window yet.
         if newest.len() == batch.num_rows() {
-            return Ok(Some(Current { rows: batch, as_of, newest }));
+            return Ok(Some(Current {
+                rows: batch,
+                as_of,
+                newest: newest.into_iter().map(Some).collect(),
+            }));
         }
         let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
         let rows = filter_record_batch(&batch, &closed)?;
-        Ok((closed.true_count() > 0).then_some(Current { rows, as_of, newest }))
+        Ok((closed.true_count() > 0).then_some(Current {
+            rows,
+            as_of,
+            newest: newest.into_iter().map(Some).collect(),
+        }))
     }
 
     fn newest_window(&self, slot: u32) -> Option<Window> {

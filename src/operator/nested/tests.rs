@@ -23,11 +23,21 @@ enum Frame {
     Rows(usize),
 }
 
-/// n = rows in the last [`INNER`] seconds; the outer windows see rows with n > `more_than`.
+/// What the inner windows count as n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inner {
+    /// Rows in the last [`INNER`] seconds: grows as rows come late.
+    Rows,
+    /// Seconds since the row before: becomes less.
+    Gap,
+}
+
+/// The outer windows see rows with n > `more_than`.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    inner: Inner,
     frame: Frame,
-    more_than: usize,
+    more_than: i64,
 }
 
 fn feature(case: Case) -> FeaturePlan {
@@ -37,37 +47,53 @@ fn feature(case: Case) -> FeaturePlan {
         }
         Frame::Rows(n) => format!("ROWS BETWEEN {n} PRECEDING AND CURRENT ROW"),
     };
+    let over = "OVER (PARTITION BY user_id ORDER BY event_time";
+    let inner = match case.inner {
+        Inner::Rows => format!(
+            "COUNT(*) {over} RANGE BETWEEN INTERVAL '{INNER} seconds' PRECEDING AND CURRENT ROW)"
+        ),
+        Inner::Gap => format!("CAST(time_since_last() {over}) AS BIGINT)"),
+    };
     plan(&format!(
         "SELECT user_id, n, SUM(n) OVER w AS s, COUNT(*) OVER w AS c, event_time FROM (SELECT \
-         user_id, event_time, COUNT(*) OVER (PARTITION BY user_id ORDER BY event_time RANGE \
-         BETWEEN INTERVAL '{INNER} seconds' PRECEDING AND CURRENT ROW) AS n FROM transactions) AS \
-         x WHERE n > {} WINDOW w AS (PARTITION BY user_id ORDER BY event_time {frame})",
+         user_id, event_time, {inner} AS n FROM transactions) AS x WHERE n > {} WINDOW w AS \
+         (PARTITION BY user_id ORDER BY event_time {frame})",
         case.more_than
     ))
     .unwrap()
 }
 
 /// (second, n) of the rows of a user that the outer windows see, in the total order.
-fn rows(events: &[Event], user: i64, more_than: usize) -> Vec<(i64, i64)> {
+fn rows(events: &[Event], user: i64, case: Case) -> Vec<(i64, i64)> {
     let own = || events.iter().filter(|event| event.user == user);
-    let count = |at: i64| own().filter(|e| at - INNER <= e.second && e.second <= at).count();
     let mut rows: Vec<i64> = own().map(|event| event.second).collect();
     rows.sort();
-    let counted = rows.into_iter().map(|at| (at, count(at)));
-    counted.filter(|(_, n)| *n > more_than).map(|(at, n)| (at, n as i64)).collect()
+    let all = rows.clone();
+    let n = |at: i64| match case.inner {
+        Inner::Rows => {
+            let within = all.iter().filter(|second| (at - INNER..=at).contains(*second));
+            Some(within.count() as i64)
+        }
+        Inner::Gap => {
+            let end = all.partition_point(|second| *second <= at);
+            (end > 1).then(|| all[end - 1] - all[end - 2])
+        }
+    };
+    let counted = rows.into_iter().filter_map(|at| Some((at, n(at)?)));
+    counted.filter(|(_, n)| *n > case.more_than).collect()
 }
 
-/// The output at row `at` of the rows seen, or at a time without one.
+/// The output at row `at` of the rows seen, or at a time (µs) without one.
 fn value(case: Case, seen: &[(i64, i64)], user: i64, time: i64, at: Option<usize>) -> Vec<Val> {
     let newest = at.or_else(|| seen.len().checked_sub(1));
     let reach = match case.frame {
-        Frame::Range(s) => time - s,
+        Frame::Range(s) => time - s * SECOND,
         Frame::Rows(_) => i64::MIN,
     };
-    let newest = newest.filter(|row| seen[*row].0 >= reach);
+    let newest = newest.filter(|row| seen[*row].0 * SECOND >= reach);
     let within: Vec<i64> = match (case.frame, newest) {
-        (Frame::Range(s), _) => {
-            let inside = seen.iter().filter(|(t, _)| time - s <= *t && *t <= time);
+        (Frame::Range(_), _) => {
+            let inside = seen.iter().filter(|(t, _)| (reach..=time).contains(&(t * SECOND)));
             inside.map(|(_, n)| *n).collect()
         }
         (Frame::Rows(n), Some(row)) => {
@@ -89,9 +115,9 @@ fn value(case: Case, seen: &[(i64, i64)], user: i64, time: i64, at: Option<usize
 fn finals(case: Case, events: &[Event]) -> Vec<Vec<Val>> {
     let mut all = Vec::new();
     for user in 0..3 {
-        let rows = rows(events, user, case.more_than);
+        let rows = rows(events, user, case);
         for at in 0..rows.len() {
-            all.push(value(case, &rows, user, rows[at].0, Some(at)));
+            all.push(value(case, &rows, user, rows[at].0 * SECOND, Some(at)));
         }
     }
     sorted(all)
@@ -121,9 +147,9 @@ fn check_probe(
     let probed = operator.probe(&[keys], &times, bound).unwrap();
     for (i, found) in output(plan, &[probed.rows]).into_iter().enumerate() {
         let (user, second) = (users[i], seconds[i]);
-        let mut seen = rows(known, user, case.more_than);
+        let mut seen = rows(known, user, case);
         seen.retain(|(t, _)| if bound == Bound::Strict { *t < second } else { *t <= second });
-        let expected = value(case, &seen, user, second, None);
+        let expected = value(case, &seen, user, second * SECOND, None);
         assert_eq!(found, expected, "user {user} at {second} {bound:?}");
     }
 }
@@ -132,11 +158,12 @@ fn stream(random: &mut Random, case: Case, plan: &FeaturePlan, events: &[Event])
     let all = batch(events);
     let (mut operator, mut out, mut at) = (checked(plan), Vec::new(), 0);
     let mut watermark = i64::MIN;
-    let mut given = std::collections::BTreeMap::new();
+    let (mut touched, mut shown) = (std::collections::BTreeSet::new(), [i64::MIN; 3]);
     while at < events.len() {
         let count = (1 + random.below(9) as usize).min(events.len() - at);
         let step = plan.preparation.evaluate(&all.slice(at, count)).unwrap();
         operator.on_batch(&step).unwrap();
+        touched.extend(events[at..at + count].iter().map(|event| event.user));
         at += count;
         let newest = events[..at].iter().map(|event| event.second).max().unwrap();
         if random.one_in(2) {
@@ -154,18 +181,20 @@ fn stream(random: &mut Random, case: Case, plan: &FeaturePlan, events: &[Event])
         }
         if random.one_in(3) {
             let drained = operator.drain_current().unwrap();
-            let found = drained.map_or(Vec::new(), |current| output(plan, &[current.rows]));
-            for user in 0..3 {
-                let seen = rows(&events[..at], user, case.more_than);
-                let of_user = Val::Int(user.into());
-                let found: Vec<_> = found.iter().filter(|line| line[0] == of_user).collect();
-                if let Some((newest, _)) = seen.last() {
-                    let expected = value(case, &seen, user, *newest, None);
-                    assert!(found.iter().all(|line| **line == expected), "{found:?} {expected:?}");
+            let given = drained.as_ref().map_or(0, |current| current.as_of.len());
+            assert_eq!(given, std::mem::take(&mut touched).len(), "each key that had a row");
+            if let Some(current) = drained {
+                for (line, as_of) in output(plan, &[current.rows]).iter().zip(current.as_of) {
+                    let Val::Int(user) = line[0] else { panic!("no user") };
+                    let user = user as i64;
+                    let own = events[..at].iter().filter(|event| event.user == user);
+                    let newest = own.map(|event| event.second * SECOND).max().unwrap();
+                    assert!(as_of.0 >= newest.max(shown[user as usize]), "time goes back");
+                    shown[user as usize] = as_of.0;
+                    let mut seen = rows(&events[..at], user, case);
+                    seen.retain(|(t, _)| t * SECOND <= as_of.0);
+                    assert_eq!(*line, value(case, &seen, user, as_of.0, None), "current value");
                 }
-                // What the outer windows do not see changes nothing, and need not be given.
-                let changed = given.insert(user, seen.clone()).unwrap_or_default() != seen;
-                assert!(found.len() <= 1 && (!changed || found.len() == 1), "user {user}");
             }
         }
     }
@@ -203,7 +232,8 @@ fn events(random: &mut Random) -> Vec<Event> {
 #[test]
 fn every_way_to_drive_it_agrees_with_the_rows_known() {
     let frames = [Frame::Range(30), Frame::Range(2), Frame::Rows(3)];
-    let cases_of = |frame| [0, 1].map(|more_than| Case { frame, more_than });
+    let inner = [(Inner::Rows, 0), (Inner::Rows, 1), (Inner::Gap, 3)];
+    let cases_of = |frame| inner.map(|(inner, more_than)| Case { inner, frame, more_than });
     for case in frames.into_iter().flat_map(cases_of) {
         let plan = feature(case);
         let WindowSpec::Chain(spec) = &plan.window else { panic!("{:?}", plan.window) };
@@ -226,7 +256,7 @@ fn every_way_to_drive_it_agrees_with_the_rows_known() {
 /// Every value that time changes is given by the refresh after it, and no other.
 #[test]
 fn values_follow_time_also_of_rows_that_are_not_final() {
-    let case = Case { frame: Frame::Range(30), more_than: 0 };
+    let case = Case { inner: Inner::Rows, frame: Frame::Range(30), more_than: 0 };
     let plan = feature(case);
     for seed in 0..cases() {
         let random = &mut Random::new(seed);
@@ -242,9 +272,9 @@ fn values_follow_time_also_of_rows_that_are_not_final() {
             operator.on_watermark(EventTime(watermark * SECOND), &mut Vec::new()).unwrap();
         }
         let shown = |user: i64, at: i64| {
-            let seen = rows(&events, user, 0);
+            let seen = rows(&events, user, case);
             let own = seen.last().map(|(second, _)| *second);
-            own.map(|own| value(case, &seen, user, at.max(own), None))
+            own.map(|own| value(case, &seen, user, at.max(own).saturating_mul(SECOND), None))
         };
         let mut before = i64::MIN;
         let mut at = newest - 40;
@@ -258,5 +288,37 @@ fn values_follow_time_also_of_rows_that_are_not_final() {
             assert_eq!(sorted(found), sorted(expected), "seed {seed}: {before} to {at}");
             before = at;
         }
+    }
+}
+
+/// Parts of which one is further than the other, as two partitions are.
+#[test]
+fn state_from_parts_of_different_progress_emits_and_counts_nothing_twice() {
+    let case = Case { inner: Inner::Rows, frame: Frame::Range(30), more_than: 0 };
+    let plan = feature(case);
+    let event = |user, second| Event { user, second, amount: None };
+    let part = |events: &[Event], watermark: i64| {
+        let mut operator = build(&plan.window, true).unwrap();
+        operator.on_batch(&plan.preparation.evaluate(&batch(events)).unwrap()).unwrap();
+        operator.on_watermark(EventTime(watermark * SECOND), &mut Vec::new()).unwrap();
+        operator.snapshot().unwrap()
+    };
+    let (slow, fast) = ([event(0, 55)], [event(1, 40), event(1, 80), event(1, 90)]);
+    let parts = [part(&slow, 50), part(&fast, 100)];
+    for order in [[0, 1], [1, 0]] {
+        let mut operator = build(&plan.window, true).unwrap();
+        order.iter().for_each(|i| operator.restore(&parts[*i]).unwrap());
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![0, 1]));
+        let times = [EventTime(100 * SECOND); 2];
+        let probed = operator.probe(&[keys], &times, Bound::Inclusive).unwrap();
+        let at = |events: &[Event], user| {
+            value(case, &rows(events, user, case), user, 100 * SECOND, None)
+        };
+        assert_eq!(output(&plan, &[probed.rows]), [at(&slow, 0), at(&fast, 1)]);
+        let later = plan.preparation.evaluate(&batch(&[event(0, 60)])).unwrap();
+        operator.on_batch(&later).unwrap();
+        let mut out = Vec::new();
+        operator.on_watermark(EventTime(95 * SECOND), &mut out).unwrap();
+        assert_eq!(sorted(output(&plan, &out)), finals(case, &[event(0, 55), event(0, 60)]));
     }
 }

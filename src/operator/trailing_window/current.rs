@@ -35,7 +35,7 @@ impl TrailingWindow {
             self.watch(*slot, at.0);
             self.expire_later(*slot);
         }
-        Ok(Some(Current { rows, as_of, newest }))
+        Ok(Some(Current { rows, as_of, newest: newest.into_iter().map(Some).collect() }))
     }
 
     /// Result rows of touched keys at these times.

@@ -744,6 +744,7 @@ SELECT user_id, RANK() OVER (PARTITION BY user_id ORDER BY event_time) AS r, DEN
 
 SELECT user_id, RANK() OVER (PARTITION BY user_id ORDER BY event_time, txn_id ROWS UNBOUNDED PRECEDING) AS r FROM transactions;
 -- NotSupported 1:8-1:15: not supported yet: RANK ordered by more than the event time
+-- hint: ROW_NUMBER() numbers rows in that order
 
 SELECT user_id, ROW_NUMBER() AS r FROM TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, window_start;
 -- Usage 1:17-1:27: ROW_NUMBER needs OVER (PARTITION BY … ORDER BY …)

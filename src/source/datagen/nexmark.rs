@@ -1,7 +1,8 @@
 //! The streams of [Nexmark](https://github.com/nexmark/nexmark): persons, auctions and bids, in the
 //! proportions of its generator and with its distributions; the values are our own. Of 50 events
 //! the first is a person, three are auctions, 46 are bids. Identities follow from the number of the
-//! event alone, so that a seller, or an auction that is bid for, is a row of the other source.
+//! event alone, so that a seller, or an auction that is bid for, is a row of the other source, if
+//! that is long enough: as in the original some are named shortly before they come.
 //!
 //! | what | as there |
 //! |---|---|

@@ -134,7 +134,7 @@ pub fn own<M: Make>(
     let arguments = arguments(spec, columns)?;
     let types = arguments.iter().map(|of| of.data_type.clone()).collect();
     let read = arguments.iter().map(|of| (of.lens, Physical::of(&of.data_type))).collect();
-    let maker = Arc::new(Maker { own: own.clone(), types });
+    let maker = Arc::new(Maker { own: own.clone(), types, output: spec.output.clone() });
     let rule = OwnRule { columns: read, filter: filter(spec, columns)?, maker };
     Ok(make.make(rule, vec![output(slot, spec)?]))
 }
