@@ -6,16 +6,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::follow::Follow;
 use super::group_window::GroupWindow;
 use super::having::HavingWindow;
-use super::joined::{joined, split};
+use super::joined::{joined, no_rows_of_second, rows_of_second, split};
 use super::operator::{Bound, Current, Operator, Probed};
 use super::trailing_window::TrailingWindow;
 use crate::error::Result;
@@ -99,10 +97,7 @@ impl Chain {
         columns.push(Arc::new(Int32Array::from(vec![0; rows])));
         let starts: Int64Array = starts.reinterpret_cast::<Int64Type>();
         columns.push(Arc::new(starts));
-        let never = TimestampMicrosecondArray::from(vec![None::<i64>; rows]);
-        columns.push(Arc::new(never.with_timezone("UTC")));
-        let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
-        self.spec.preparation.evaluate(&batch)
+        rows_of_second(&self.spec, columns)
     }
 }
 
@@ -136,8 +131,7 @@ impl Operator for Chain {
             self.second.on_sorted(&steps, false, out)?;
         }
         if finish {
-            let schema = self.spec.preparation.projection.schema.clone();
-            self.second.on_sorted(&RecordBatch::new_empty(schema), true, out)?;
+            self.second.on_sorted(&no_rows_of_second(&self.spec), true, out)?;
         }
         Ok(())
     }
@@ -215,4 +209,4 @@ impl Operator for Chain {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

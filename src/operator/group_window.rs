@@ -78,6 +78,8 @@ pub struct GroupWindow {
     changes: Changes,
     following: Following,
     watermark: i64,
+    /// A snapshot was put in, perhaps one without keys.
+    restored: bool,
     newest: i64,
     horizon: i64,
     sorted: Sorted,
@@ -108,6 +110,7 @@ impl GroupWindow {
             changes: Changes::default(),
             following: Following::default(),
             watermark: i64::MIN,
+            restored: false,
             newest: i64::MIN,
             horizon: i64::MIN,
             sorted: Sorted::default(),

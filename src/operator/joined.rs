@@ -1,9 +1,13 @@
-//! The state of two operators of which one reads the results of the other, as one snapshot and
-//! back. Called by `chain` and `nested`.
+//! What two operators have in common of which one reads the results of the other: their state as
+//! one snapshot and back, and the rows between them. Called by `chain` and `nested`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 
 use crate::error::{Error, Result};
+use crate::plan::dataflow::ChainSpec;
 use crate::state::snapshot::{GONE_TABLE, KEYS_TABLE, Snapshot, SnapshotTable, THEN_PREFIX};
 
 /// Tables of the second operator, by the names they have there.
@@ -46,4 +50,20 @@ pub fn split(snapshot: &Snapshot) -> (Snapshot, Snapshot) {
     let first = Snapshot { format: format >> 8, watermark, globals, tables: first };
     let (format, globals, tables) = (format & 255, then, second);
     (first, Snapshot { format, watermark, globals, tables })
+}
+
+/// Columns that the second operator can name, then partition and offset, as its step batch.
+///
+/// # Errors
+/// `Data` for columns that are not those of the plan.
+pub fn rows_of_second(spec: &ChainSpec, mut columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    let rows = columns.first().map_or(0, |column| column.len());
+    let never = TimestampMicrosecondArray::from(vec![None::<i64>; rows]);
+    columns.push(Arc::new(never.with_timezone("UTC")));
+    spec.preparation.evaluate(&RecordBatch::try_new(spec.schema.clone(), columns)?)
+}
+
+/// A step batch of the second operator without rows.
+pub fn no_rows_of_second(spec: &ChainSpec) -> RecordBatch {
+    RecordBatch::new_empty(spec.preparation.projection.schema.clone())
 }

@@ -10,7 +10,7 @@
 //! | `having` | a condition on their results |
 //! | `chain` | trailing windows over their results |
 //! | `nested` | trailing windows over the results of trailing windows |
-//! | `joined` | the state of two operators as one |
+//! | `joined` | what `chain` and `nested` share: state as one, rows between |
 //! | `checker` | [`checker::Checker`]: asserts the contract around any operator |
 
 pub mod answer;

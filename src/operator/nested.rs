@@ -3,15 +3,13 @@
 //! the outer ones, at its time and place. What a probe or a current value needs of rows that are
 //! not final yet is computed beside the state, for the keys asked for.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter;
 
 use super::follow::Follow;
-use super::joined::{joined, split};
+use super::joined::{joined, no_rows_of_second, rows_of_second, split};
 use super::operator::{Bound, Current, Operator, Probed};
-use super::trailing_window::{Touched, TrailingWindow};
+use super::trailing_window::TrailingWindow;
 use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::plan::dataflow::{ChainSpec, TrailingSpec};
@@ -40,12 +38,8 @@ impl Keys {
         Ok(Self(KeyIndex::new(&spec.second.key_types)?))
     }
 
-    fn insert(&mut self, keys: &[ArrayRef], count: usize) -> Result<()> {
-        self.0.insert(keys, count, &mut Vec::new())
-    }
-
-    fn add(&mut self, touched: &Touched) -> Result<()> {
-        self.insert(&touched.keys, touched.newest.len())
+    fn add(&mut self, (keys, count): &(Vec<ArrayRef>, usize)) -> Result<()> {
+        self.0.insert(keys, *count, &mut Vec::new())
     }
 
     /// In an order that depends on the keys only, and their number.
@@ -72,11 +66,7 @@ impl Nested {
 
     /// Results of the first operator as rows of the second.
     fn steps(&self, results: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns = self.spec.between.evaluate(results)?.columns().to_vec();
-        let never = TimestampMicrosecondArray::from(vec![None::<i64>; results.num_rows()]);
-        columns.push(Arc::new(never.with_timezone("UTC")));
-        let batch = RecordBatch::try_new(self.spec.schema.clone(), columns)?;
-        self.spec.preparation.evaluate(&batch)
+        rows_of_second(&self.spec, self.spec.between.evaluate(results)?.columns().to_vec())
     }
 
     /// The second operator with what is known of some keys, rows that are not final included.
@@ -106,22 +96,20 @@ impl Nested {
             return Ok(());
         }
         self.second.refresh(at);
-        let of_final = self.second.take_touched()?;
+        let (keys, changed) = self.second.take_touched()?;
         // Rows that are not final are not in the second operator: keys that have any are looked
         // at beside it.
-        let (waiting, count) = self.first.unfinished()?;
+        let waiting = self.first.unfinished()?;
         let mut known = Keys::new(&self.spec)?;
-        known.insert(&waiting, count)?;
-        let (mut own, mut scratch) = (Vec::with_capacity(of_final.newest.len()), Vec::new());
-        for row in 0..of_final.newest.len() {
-            own.push(known.0.find(&of_final.keys, row, &mut scratch)?.is_none());
+        known.add(&waiting)?;
+        let (mut own, mut scratch) = (Vec::with_capacity(changed), Vec::new());
+        for row in 0..changed {
+            own.push(known.0.find(&keys, row, &mut scratch)?.is_none());
         }
         let own = BooleanArray::from(own);
-        let mut keys = Vec::with_capacity(of_final.keys.len());
-        for column in &of_final.keys {
-            keys.push(filter(column, &own)?);
-        }
-        touched.insert(&keys, own.true_count())?;
+        let keys = keys.iter().map(|column| Ok(filter(column, &own)?));
+        touched.add(&(keys.collect::<Result<_>>()?, own.true_count()))?;
+        let (waiting, count) = waiting;
         if count > 0 {
             let mut beside = self.beside(&waiting, count, true)?;
             beside.take_touched()?;
@@ -166,8 +154,7 @@ impl Operator for Nested {
             self.second.on_sorted(&steps, false, out)?;
         }
         if finish {
-            let schema = self.spec.preparation.projection.schema.clone();
-            self.second.on_sorted(&RecordBatch::new_empty(schema), true, out)?;
+            self.second.on_sorted(&no_rows_of_second(&self.spec), true, out)?;
         }
         Ok(())
     }
@@ -230,9 +217,8 @@ impl Operator for Nested {
 
     fn keys(&self) -> Result<(Vec<ArrayRef>, usize)> {
         let mut known = Keys::new(&self.spec)?;
-        for (keys, count) in [self.first.keys()?, self.second.keys()?] {
-            known.insert(&keys, count)?;
-        }
+        known.add(&self.first.keys()?)?;
+        known.add(&self.second.keys()?)?;
         known.all()
     }
 

@@ -36,7 +36,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::cast;
 
-pub(in crate::operator) use self::ahead::Touched;
 use self::front::{Front, Piece};
 use self::keys::{KeyRows, NOT_DUE};
 use self::order::anchor;

@@ -193,7 +193,6 @@ impl<'a> Parts<'a> {
     fn slots(&mut self) -> Result<Vec<SlotSpec>> {
         let mut slots = Vec::with_capacity(self.lowered.calls.len());
         for call in self.lowered.calls.clone() {
-            let ordered = !call.order.is_empty();
             let argument = match call.argument {
                 // COUNT(x) of what is never NULL counts rows.
                 Some(argument)
@@ -227,9 +226,7 @@ impl<'a> Parts<'a> {
             }
             let located = |error| self.located_call(error, slots.len());
             let output = match &call.own {
-                Some(own) => {
-                    own_result(own, ordered, if argument.is_some() { &inputs } else { &[] })
-                }
+                Some(own) => own_result(own, if argument.is_some() { &inputs } else { &[] }),
                 None => result_of(call.kind, call.distinct, &inputs),
             };
             let output = output.map_err(located)?;
@@ -454,11 +451,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The type of the result of a registered aggregate.
-fn own_result(own: &Own, ordered: bool, inputs: &[DataType]) -> Result<DataType> {
-    if ordered {
-        return Err(Error::usage(format!("{} does not take ORDER BY", own.0.name()))
-            .with_hint("rows may enter it in any order"));
-    }
+fn own_result(own: &Own, inputs: &[DataType]) -> Result<DataType> {
     let result = canonical_type(&own.0.result(inputs)?)?;
     match result.is_nested() {
         true => Err(Error::not_supported(format!("{} giving {result}", own.0.name()))

@@ -12,6 +12,7 @@ use super::check::fold;
 use crate::error::{Error, Result, Span};
 use crate::limits::SQL_UNION_ARMS_MAX;
 use crate::sql::printer::name_text;
+use crate::sql::relations::data_argument;
 use crate::sql::token::span_of;
 use crate::sql::window::WindowKind;
 
@@ -114,15 +115,10 @@ impl Known {
         if window.is_none_or(|ident| WindowKind::of(&ident.value).is_none()) {
             return Ok(());
         }
-        let named = |arg: &FunctionArg| match arg {
-            FunctionArg::Named { name, .. } => name.value == "data",
-            _ => false,
-        };
-        let at = args.iter().position(named).unwrap_or(0);
         let Some(
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
             | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. },
-        ) = args.get_mut(at)
+        ) = data_argument(args).and_then(|at| args.get_mut(at))
         else {
             return Ok(());
         };

@@ -29,6 +29,17 @@ pub fn relations(query: &Query) -> Vec<Name> {
     out
 }
 
+/// Which argument of a table function names what it reads: the one called DATA, else the first,
+/// if that has no name.
+pub fn data_argument(args: &[FunctionArg]) -> Option<usize> {
+    let data = |arg: &FunctionArg| match arg {
+        FunctionArg::Named { name, .. } => name.value == "data",
+        _ => false,
+    };
+    let first = matches!(args.first(), Some(FunctionArg::Unnamed(_)));
+    args.iter().position(data).or(first.then_some(0))
+}
+
 /// A FROM item: the table of a name.
 pub fn table(name: &str) -> TableFactor {
     TableFactor::Table {
@@ -77,19 +88,14 @@ impl Found {
         if function.is_none_or(|ident| !reads(&ident.value)) {
             return;
         }
-        let data = args.iter().find_map(|arg| match arg {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. }
-                if name.value == "data" =>
-            {
-                Some(expr)
-            }
-            _ => None,
-        });
-        let first = match args.first() {
-            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) => Some(expr),
+        let relation = match data_argument(args).and_then(|at| args.get(at)) {
+            Some(
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+                | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. },
+            ) => Some(expr),
             _ => None,
         };
-        let relation = match data.or(first) {
+        let relation = match relation {
             Some(Expr::Prefixed { value, .. }) => Some(value.as_ref()),
             other => other,
         };

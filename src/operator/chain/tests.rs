@@ -65,12 +65,12 @@ fn finals(events: &[Event], more_than: usize) -> Vec<Vec<Val>> {
     sorted((0..3).flat_map(of).collect())
 }
 
-fn output(plan: &FeaturePlan, results: &[RecordBatch]) -> Vec<Vec<Val>> {
+pub fn output(plan: &FeaturePlan, results: &[RecordBatch]) -> Vec<Vec<Val>> {
     let rows = results.iter().map(|batch| plan.output.evaluate(batch).unwrap());
     lines(&rows.collect::<Vec<_>>())
 }
 
-fn checked(plan: &FeaturePlan) -> Checker {
+pub fn checked(plan: &FeaturePlan) -> Checker {
     Checker::new(build(&plan.window, true).unwrap(), &plan.window)
 }
 
@@ -141,7 +141,8 @@ fn stream(random: &mut Random, plan: &FeaturePlan, events: &[Event], more_than: 
     assert_eq!(sorted(output(plan, &out)), finals(events, more_than), "stream");
 }
 
-fn by_key(random: &mut Random, plan: &FeaturePlan, events: &[Event], more_than: usize) {
+/// The final rows of events given key by key.
+pub fn by_key(random: &mut Random, plan: &FeaturePlan, events: &[Event]) -> Vec<Vec<Val>> {
     let mut order: Vec<usize> = (0..events.len()).collect();
     order.sort_by_key(|i| (events[*i].user, events[*i].second, *i));
     let order = UInt32Array::from_iter_values(order.into_iter().map(|i| i as u32));
@@ -154,7 +155,19 @@ fn by_key(random: &mut Random, plan: &FeaturePlan, events: &[Event], more_than: 
         at += rows;
     }
     operator.on_sorted(&step.slice(0, 0), true, &mut out).unwrap();
-    assert_eq!(sorted(output(plan, &out)), finals(events, more_than), "by key");
+    sorted(output(plan, &out))
+}
+
+/// Events of three users, none later than `delay` seconds.
+pub fn events(random: &mut Random, delay: i64) -> Vec<Event> {
+    let mut events: Vec<(i64, Event)> = Vec::new();
+    for _ in 0..1 + random.below(70) {
+        let (user, second) = (random.below(3) as i64, random.below(200) as i64 - 60);
+        let arrival = second + random.below(delay as u64) as i64;
+        events.push((arrival, Event { user, second, amount: None }));
+    }
+    events.sort_by_key(|(arrival, _)| *arrival);
+    events.into_iter().map(|(_, event)| event).collect()
 }
 
 #[test]
@@ -166,18 +179,12 @@ fn every_way_to_drive_it_agrees_with_the_rows_known() {
     assert_eq!(plans[0].output.schema.field(2).data_type(), &DataType::Int64);
     for seed in 0..cases() {
         let random = &mut Random::new(seed);
-        let mut events: Vec<(i64, Event)> = Vec::new();
-        for _ in 0..1 + random.below(70) {
-            let (user, second) = (random.below(3) as i64, random.below(200) as i64 - 60);
-            let arrival = second + random.below(DELAY as u64) as i64;
-            events.push((arrival, Event { user, second, amount: None }));
-        }
-        events.sort_by_key(|(arrival, _)| *arrival);
-        let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
+        let events = events(random, DELAY);
         for (more_than, plan) in plans.iter().enumerate() {
             let run = std::panic::AssertUnwindSafe(|| {
                 stream(random, plan, &events, more_than);
-                by_key(random, plan, &events, more_than);
+                let by_key = by_key(random, plan, &events);
+                assert_eq!(by_key, finals(&events, more_than), "by key");
             });
             if let Err(panic) = std::panic::catch_unwind(run) {
                 eprintln!("seed {seed}, more than {more_than}");

@@ -26,24 +26,16 @@ impl GroupWindow {
             let Some(window) = window else { continue };
             let at = self.following.as_of(window.end);
             as_of.push(EventTime(at));
-            newest.push(window.end);
+            newest.push(Some(window.end));
             self.watch_window(*slot, *window, at);
         }
         // A key touched by `touch_all` may not have a closed window yet.
         if newest.len() == batch.num_rows() {
-            return Ok(Some(Current {
-                rows: batch,
-                as_of,
-                newest: newest.into_iter().map(Some).collect(),
-            }));
+            return Ok(Some(Current { rows: batch, as_of, newest }));
         }
         let closed: BooleanArray = windows.iter().map(|window| Some(window.is_some())).collect();
         let rows = filter_record_batch(&batch, &closed)?;
-        Ok((closed.true_count() > 0).then_some(Current {
-            rows,
-            as_of,
-            newest: newest.into_iter().map(Some).collect(),
-        }))
+        Ok((closed.true_count() > 0).then_some(Current { rows, as_of, newest }))
     }
 
     fn newest_window(&self, slot: u32) -> Option<Window> {

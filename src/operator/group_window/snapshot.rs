@@ -139,8 +139,8 @@ impl GroupWindow {
     pub(super) fn add_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         snapshot.check_format("group window", FORMAT)?;
         let watermark = snapshot.watermark.unwrap_or(i64::MIN);
-        self.watermark =
-            if self.index.is_empty() { watermark } else { self.watermark.min(watermark) };
+        self.watermark = if self.restored { self.watermark.min(watermark) } else { watermark };
+        self.restored = true;
         for table in snapshot.tables.iter().filter(|table| table.name == KEYS_TABLE) {
             let panes = snapshot.table(PANES, table.shard)?;
             self.add_shard(&table.rows, panes, watermark)?;

@@ -1,15 +1,17 @@
 //! Trailing windows over trailing windows against a recomputation from the rows known: final rows
 //! in every way to drive the operator, current values at once, probes, restores.
 
-use arrow::array::{Int64Array, UInt32Array};
-use arrow::compute::take_record_batch;
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
 
 use super::*;
 use crate::operator::answer::tests::{Event, SECOND, batch};
 use crate::operator::build;
+use crate::operator::chain::tests::{by_key, checked, events, output};
 use crate::operator::checker::Checker;
 use crate::operator::oracle::Val;
-use crate::operator::trial::{Random, cases, lines, sorted};
+use crate::operator::trial::{Random, cases, sorted};
 use crate::plan::dataflow::{FeaturePlan, FirstSpec, WindowSpec};
 use crate::plan::fixture::plan;
 
@@ -123,15 +125,6 @@ fn finals(case: Case, events: &[Event]) -> Vec<Vec<Val>> {
     sorted(all)
 }
 
-fn output(plan: &FeaturePlan, results: &[RecordBatch]) -> Vec<Vec<Val>> {
-    let rows = results.iter().map(|batch| plan.output.evaluate(batch).unwrap());
-    lines(&rows.collect::<Vec<_>>())
-}
-
-fn checked(plan: &FeaturePlan) -> Checker {
-    Checker::new(build(&plan.window, true).unwrap(), &plan.window)
-}
-
 fn check_probe(
     random: &mut Random,
     case: Case,
@@ -202,33 +195,6 @@ fn stream(random: &mut Random, case: Case, plan: &FeaturePlan, events: &[Event])
     assert_eq!(sorted(output(plan, &out)), finals(case, events), "stream");
 }
 
-fn by_key(random: &mut Random, case: Case, plan: &FeaturePlan, events: &[Event]) {
-    let mut order: Vec<usize> = (0..events.len()).collect();
-    order.sort_by_key(|i| (events[*i].user, events[*i].second, *i));
-    let order = UInt32Array::from_iter_values(order.into_iter().map(|i| i as u32));
-    let step = plan.preparation.evaluate(&batch(events)).unwrap();
-    let step = take_record_batch(&step, &order).unwrap();
-    let (mut operator, mut out, mut at) = (checked(plan), Vec::new(), 0);
-    while at < step.num_rows() {
-        let count = (1 + random.below(20) as usize).min(step.num_rows() - at);
-        operator.on_sorted(&step.slice(at, count), false, &mut out).unwrap();
-        at += count;
-    }
-    operator.on_sorted(&step.slice(0, 0), true, &mut out).unwrap();
-    assert_eq!(sorted(output(plan, &out)), finals(case, events), "by key");
-}
-
-fn events(random: &mut Random) -> Vec<Event> {
-    let mut events: Vec<(i64, Event)> = Vec::new();
-    for _ in 0..1 + random.below(70) {
-        let (user, second) = (random.below(3) as i64, random.below(200) as i64 - 60);
-        let arrival = second + random.below(DELAY as u64) as i64;
-        events.push((arrival, Event { user, second, amount: None }));
-    }
-    events.sort_by_key(|(arrival, _)| *arrival);
-    events.into_iter().map(|(_, event)| event).collect()
-}
-
 #[test]
 fn every_way_to_drive_it_agrees_with_the_rows_known() {
     let frames = [Frame::Range(30), Frame::Range(2), Frame::Rows(3)];
@@ -240,10 +206,11 @@ fn every_way_to_drive_it_agrees_with_the_rows_known() {
         assert!(matches!(spec.first, FirstSpec::Trailing(_)));
         for seed in 0..cases() {
             let random = &mut Random::new(seed);
-            let events = events(random);
+            let events = events(random, DELAY);
             let run = std::panic::AssertUnwindSafe(|| {
                 stream(random, case, &plan, &events);
-                by_key(random, case, &plan, &events);
+                let by_key = by_key(random, &plan, &events);
+                assert_eq!(by_key, finals(case, &events), "by key");
             });
             if let Err(panic) = std::panic::catch_unwind(run) {
                 eprintln!("seed {seed}, {case:?}");
@@ -260,7 +227,7 @@ fn values_follow_time_also_of_rows_that_are_not_final() {
     let plan = feature(case);
     for seed in 0..cases() {
         let random = &mut Random::new(seed);
-        let events = events(random);
+        let events = events(random, DELAY);
         let mut operator = build(&plan.window, true).unwrap();
         operator.follow(Follow { frames: vec![0], reaches: vec![30 * SECOND] });
         let step = plan.preparation.evaluate(&batch(&events)).unwrap();
@@ -320,5 +287,38 @@ fn state_from_parts_of_different_progress_emits_and_counts_nothing_twice() {
         let mut out = Vec::new();
         operator.on_watermark(EventTime(95 * SECOND), &mut out).unwrap();
         assert_eq!(sorted(output(&plan, &out)), finals(case, &[event(0, 55), event(0, 60)]));
+    }
+}
+
+#[test]
+fn a_part_without_keys_takes_rows_from_its_own_watermark_on() {
+    let over = "OVER (PARTITION BY user_id ORDER BY event_time)";
+    let plans = [
+        feature(Case { inner: Inner::Rows, frame: Frame::Range(30), more_than: 0 }),
+        plan(&format!("SELECT user_id, COUNT(*) {over} AS n FROM transactions")).unwrap(),
+        plan(
+            "SELECT user_id, COUNT(*) AS n FROM TUMBLE(transactions, event_time, INTERVAL '1 \
+             second') GROUP BY user_id, window_start, window_end",
+        )
+        .unwrap(),
+    ];
+    let event = |user, second| Event { user, second, amount: None };
+    for plan in plans {
+        let step = |events: &[Event]| plan.preparation.evaluate(&batch(events)).unwrap();
+        let part = |events: &[Event], watermark: i64| {
+            let mut operator = build(&plan.window, true).unwrap();
+            operator.on_batch(&step(events)).unwrap();
+            operator.on_watermark(EventTime(watermark * SECOND), &mut Vec::new()).unwrap();
+            operator.snapshot().unwrap()
+        };
+        let mut operator = build(&plan.window, true).unwrap();
+        operator.restore(&part(&[], 50)).unwrap();
+        operator.restore(&part(&[event(1, 80)], 100)).unwrap();
+        operator.on_batch(&step(&[event(0, 60)])).unwrap();
+        let mut out = Vec::new();
+        operator.on_watermark(EventTime(70 * SECOND), &mut out).unwrap();
+        let users: Vec<Val> =
+            output(&plan, &out).into_iter().map(|mut row| row.remove(0)).collect();
+        assert_eq!(users, [Val::Int(0)], "{:?}", plan.window);
     }
 }

@@ -9,13 +9,6 @@ use crate::error::Result;
 use crate::model::time::EventTime;
 use crate::operator::operator::Operator as _;
 
-/// Keys that have changed, and the times of their newest rows.
-#[derive(Debug, Default)]
-pub(in crate::operator) struct Touched {
-    pub keys: Vec<ArrayRef>,
-    pub newest: Vec<i64>,
-}
-
 impl TrailingWindow {
     /// Probes strictly before this time could miss rows that are gone.
     pub(in crate::operator) fn horizon(&self) -> i64 {
@@ -23,20 +16,18 @@ impl TrailingWindow {
     }
 
     /// The keys touched since the last call, for an operator made by [`Self::noting`].
-    pub(in crate::operator) fn take_touched(&mut self) -> Result<Touched> {
+    pub(in crate::operator) fn take_touched(&mut self) -> Result<(Vec<ArrayRef>, usize)> {
         let touched = std::mem::take(&mut self.touched);
         let stride = self.plan.layout.stride();
-        let mut times = Vec::with_capacity(touched.len());
         for slot in &touched {
             let key = &mut self.keys[*slot as usize];
             key.touched = false;
             let newest = key.newest(stride).unwrap_or(i64::MIN);
-            times.push(newest);
             self.changes.mark(*slot);
             self.watch(*slot, self.following.as_of(newest));
             self.expire_later(*slot);
         }
-        Ok(Touched { keys: self.index.gather(&touched)?, newest: times })
+        Ok((self.index.gather(&touched)?, touched.len()))
     }
 
     /// The times of the newest rows of keys, `None` for keys without rows.

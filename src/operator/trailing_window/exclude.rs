@@ -86,7 +86,6 @@ impl FrameFront {
         let mut was = if piece.fresh { (0, 0) } else { self.bounds[piece.state] };
         let mut whole = Bounds::default();
         let frame = RangeFrame { preceding_us, until_us: 0, rows_max: None };
-        let newest = |lo: u64, end: u64| spec.newest(lo, end);
         let time = |row: u64| piece.rows.row(row)[0] as i64;
         range_bounds(time, start..end, piece.rows.end(), frame, was, &mut whole);
         let (mut row, mut begin, mut fresh) = (start, walk.bounds.len(), piece.fresh);
@@ -95,7 +94,7 @@ impl FrameFront {
             let single = peers == row + 1;
             let own = single && spec.exclude == Exclude::Ties;
             let end_of_row = row + u64::from(own);
-            walk.bounds.push(newest(lo, end_of_row), end_of_row);
+            walk.bounds.push(spec.newest(lo, end_of_row), end_of_row);
             if single {
                 walk.places.push((0, walk.results + walk.bounds.len() - 1));
                 row += 1;
@@ -104,7 +103,7 @@ impl FrameFront {
             // The states stop before the group.
             self.note(piece, fresh, was, begin, walk);
             self.flush(walk);
-            (was, fresh, begin) = ((newest(lo, row), row), false, 0);
+            (was, fresh, begin) = ((spec.newest(lo, row), row), false, 0);
             walk.copies.push(self.copies(spec, lo, piece, was, row..peers, width)?);
             let group = walk.copies.len();
             walk.places.extend((0..(peers - row) as usize).map(|i| (group, i)));

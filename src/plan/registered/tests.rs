@@ -206,6 +206,14 @@ fn an_incremental_aggregate_takes_what_it_says_and_a_name_that_is_free() {
         let error = error.unwrap_err();
         assert!(error.message().contains(expected), "{error}");
     }
+    let ordered = "SELECT user_id, strict_of_test(CAST(amount AS BIGINT) ORDER BY amount) AS a FROM \
+                   TUMBLE(transactions, event_time, INTERVAL '1 hour') GROUP BY user_id, \
+                   window_start, window_end";
+    let error = plan(ordered).unwrap_err();
+    assert!(
+        error.message().contains("not supported: STRICT_OF_TEST(… ORDER BY amount)"),
+        "{error}"
+    );
     for taken in ["sum", "strict_of_test", "haversine", "Big"] {
         assert!(register_incremental(total(taken)).is_err(), "{taken}");
     }
